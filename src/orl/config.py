@@ -1,0 +1,145 @@
+"""Settings: TOML files, presets and `--set` into frozen dataclasses; unknown keys end with the nearest known one.
+
+Precedence, lowest first: defaults of the dataclasses, presets in experiments/, `--config FILE`, `--set a.b=c`, flags.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import tomllib
+from collections.abc import Iterable
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from orl.errors import UsageError
+
+T = TypeVar("T")
+Tree = dict[str, Any]
+
+
+class Preset(NamedTuple):
+    """One file of experiments/: which datasets and algorithms it is for, and the settings it changes."""
+
+    path: str
+    settings: Tree
+
+
+def build(cls: type[T], values: Tree, prefix: str = "") -> T:
+    """An instance of the dataclass `cls` (nested dataclasses included) from plain values, types checked.
+
+    `prefix` stands before the keys in messages.
+
+    Raises:
+        UsageError: naming the key, and the nearest known one, or what is wrong with its value.
+    """
+    _refuse_unknown(cls, values, prefix)
+    try:
+        return TypeAdapter(cls).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = prefix + ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"setting {key} = {first['input']!r}: {first['msg'].lower()}") from None
+
+
+def merge(base: Tree, over: Tree) -> Tree:
+    """`base` with the values of `over` on top, tables merged key by key."""
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def parse_assignment(text: str) -> Tree:
+    """The tree of one `--set a.b=value`; the value is read as TOML, and as a plain string where it is not TOML."""
+    path, equals, value = text.partition("=")
+    if not equals or not path.strip():
+        raise UsageError(f"--set {text}: expected key=value, such as agent.penalty_coef=2.5")
+    try:
+        parsed: Any = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    for key in reversed(path.strip().split(".")):
+        parsed = {key: parsed}
+    return parsed
+
+
+def read_toml(path: Path) -> Tree:
+    """The settings in a TOML file."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read the settings file {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from None
+
+
+def as_tree(config: Any) -> Tree:
+    """A config dataclass as plain values, ready for TOML (tuples become lists)."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return [plain(item) for item in value] if isinstance(value, tuple | list) else value
+
+    return plain(asdict(config))
+
+
+def to_toml(config: Any) -> str:
+    """A config dataclass as a TOML document."""
+    import tomli_w
+
+    return tomli_w.dumps(as_tree(config))
+
+
+def presets_folder() -> Path:
+    """Where the presets lie: inside the installed package, or in the repository of an editable install."""
+    here = Path(__file__).parent
+    installed = here / "experiments"
+    return installed if installed.is_dir() else here.parents[1] / "experiments"
+
+
+def find_presets(dataset: str, algorithm: str | None, folder: Path | None = None) -> list[Preset]:
+    """The presets for a dataset and an algorithm (None: a model fit), general before special.
+
+    A file names the datasets it is for by `datasets = [patterns]` and, optionally, `algorithms = [names]`. Files with
+    `fallback = true` are used only where no other file names the dataset.
+    """
+    root = folder or presets_folder()
+    name = Path(dataset).name if Path(dataset).suffix else dataset
+    special: list[Preset] = []
+    fallback: list[Preset] = []
+    for path in sorted(root.rglob("*.toml"), key=lambda p: (len(p.parts), str(p))):
+        settings = read_toml(path)
+        patterns = settings.pop("datasets", [])
+        algorithms = settings.pop("algorithms", None)
+        is_fallback = settings.pop("fallback", False)
+        if not any(fnmatch.fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns):
+            continue
+        if algorithms is not None and algorithm not in algorithms:
+            continue
+        (fallback if is_fallback else special).append(Preset(str(path.relative_to(root)), settings))
+    return special or fallback
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """'; did you mean X?' where something known is near, else the list of what is known."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else f"; known: {', '.join(names)}"
+
+
+def _refuse_unknown(cls: Any, values: Tree, prefix: str) -> None:
+    hints = get_type_hints(cls)
+    known = {field.name for field in fields(cls)}
+    for key, value in values.items():
+        if key not in known:
+            raise UsageError(f"unknown setting {prefix}{key}{did_you_mean(key, known)}")
+        if is_dataclass(hints[key]):
+            if not isinstance(value, dict):
+                raise UsageError(f"setting {prefix}{key} is a table of settings, not {value!r}")
+            _refuse_unknown(hints[key], value, f"{prefix}{key}.")

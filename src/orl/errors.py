@@ -1,0 +1,40 @@
+"""The errors a user can cause, each with the exit code the command line ends with.
+
+A message is one or two lines: what is wrong, where, and what to do about it.
+"""
+
+
+class OrlError(Exception):
+    """Base of every error that is reported in one line instead of a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(OrlError):
+    """Wrong command, option, setting or combination of them."""
+
+    exit_code = 2
+
+
+class DataError(OrlError):
+    """A dataset or a run folder is missing, broken or does not fit what is asked of it."""
+
+    exit_code = 3
+
+
+class DivergedError(OrlError):
+    """A loss, gradient or parameter stopped being finite."""
+
+    exit_code = 4
+
+
+class MissingError(OrlError):
+    """An optional package, simulator or device that the request needs is not there."""
+
+    exit_code = 5
+
+
+class Interrupted(OrlError):
+    """The work was stopped from outside and can be resumed by the same command."""
+
+    exit_code = 75

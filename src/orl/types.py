@@ -1,0 +1,82 @@
+"""The words every layer speaks: transitions, batches, model steps, and the axis letters.
+
+Axis letters, used in every docstring: ``B`` batch, ``E`` ensemble members, ``H`` horizon (model steps),
+``O`` observation dims, ``A`` action dims, ``K`` critics, ``N`` actions sampled per state, ``S`` seeds.
+
+Units: observations and rewards are the environment's own; actions are in [-1, 1] everywhere except at the
+border (``data.border`` and the policy object), where they are rescaled to the environment's bounds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import jax
+
+Array = jax.Array
+Params = Any
+Metrics = dict[str, Array]
+
+
+class Transition(NamedTuple):
+    """One step of experience, or a batch of them with leading axes.
+
+    Attributes:
+        obs: [..., O] observation.
+        action: [..., A] action in [-1, 1].
+        reward: [...] reward of this step.
+        next_obs: [..., O] observation after the step, of the same episode even at its end.
+        terminated: [...] 1.0 where the episode truly ended (no value beyond), else 0.0. Time-outs are 0.
+    """
+
+    obs: Array
+    action: Array
+    reward: Array
+    next_obs: Array
+    terminated: Array
+
+
+class Batch(NamedTuple):
+    """What one update learns from: logged rows and rows the model made. Either may have zero rows."""
+
+    real: Transition
+    model: Transition
+
+
+class Step(NamedTuple):
+    """What a learned model says about one step.
+
+    Attributes:
+        next_obs: [B, O] sampled next observation.
+        reward: [B] reward of the step.
+        terminated: [B] bool, whether the step ended the episode.
+        uncertainty: [B] how unsure the model is of this (obs, action); zero where nothing measured it.
+    """
+
+    next_obs: Array
+    reward: Array
+    terminated: Array
+    uncertainty: Array
+
+
+class StepFn(Protocol):
+    """A model: (params, key, obs [B, O], action [B, A] in [-1, 1]) -> Step. The key is consumed."""
+
+    def __call__(self, params: Params, key: Array, obs: Array, action: Array) -> Step: ...
+
+
+class ActFn(Protocol):
+    """A policy: (params, key or None, obs [B, O]) -> action [B, A] in [-1, 1]. Without a key, its mode."""
+
+    def __call__(self, params: Params, key: Array | None, obs: Array) -> Array: ...
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Sizes of the problem and the bounds of its actions in the environment's units."""
+
+    obs_dim: int
+    action_dim: int
+    action_low: tuple[float, ...]
+    action_high: tuple[float, ...]
