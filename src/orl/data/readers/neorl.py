@@ -1,0 +1,56 @@
+"""NeoRL and NeoRL-2 logs: one .npz with a row for each step."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from orl.data.episodes import Dataset, Reference
+from orl.data.readers.flat import assemble, check_chain, columns, flag
+from orl.errors import DataError
+
+_KEYS = ("obs", "action", "next_obs", "reward", "done", "truncated")
+_SOURCE = "NeoRL-2, arXiv:2503.19267"
+
+# Returns that score 0 and 100 in NeoRL-2's own tables, by the first part of the file's name.
+REFERENCES = {
+    "DMSD": Reference(30.6, 849.5, _SOURCE),
+    "Simglucose": Reference(9.75, 475.0, _SOURCE),
+    "SafetyHalfCheetah": Reference(-283.0, 2507.0, _SOURCE),
+    "RandomFrictionHopper": Reference(-3.0, 503.0, _SOURCE),
+}
+
+
+def read_neorl(path: str | Path) -> Dataset:
+    """Read an .npz with obs, next_obs [N, O], action [N, A], reward, done (true ends), truncated [N].
+
+    Action bounds are [-1, 1] if every logged action is inside, else the logged range. There is no environment.
+
+    Raises:
+        DataError: absent, not an .npz of plain arrays, a missing key, unlike lengths, or a broken chain of rows.
+    """
+    file = Path(path)
+    data = columns(file, _load(file), wide=("obs", "action", "next_obs"))
+    if data["next_obs"].shape != data["obs"].shape:
+        raise DataError(f"{file}: obs {data['obs'].shape} and next_obs {data['next_obs'].shape} differ in shape")
+    terminated, truncated = (flag(file, key, data[key]) for key in ("done", "truncated"))
+    check_chain(file, data["obs"], data["next_obs"], terminated | truncated)
+    return assemble(str(path), data, terminated, truncated, REFERENCES.get(file.name.split("-")[0]))
+
+
+def _load(file: Path) -> dict[str, np.ndarray]:
+    if not file.is_file():
+        raise DataError(f"{file}: no such file; check the path")
+    try:
+        # Never with pickles: an object array in a log could run code.
+        with np.load(file, allow_pickle=False) as archive:
+            missing = [key for key in _KEYS if key not in getattr(archive, "files", ())]
+            if missing:
+                raise DataError(f"{file}: lacks {', '.join(missing)}; a NeoRL log has {', '.join(_KEYS)}")
+            return {key: archive[key] for key in _KEYS}
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+        raise DataError(f"{file}: cannot be read as an .npz of plain arrays ({error})") from None
+    except (AttributeError, TypeError):  # np.load gives a bare array, which is no context manager, for an .npy
+        raise DataError(f"{file}: holds one bare array; a NeoRL log is an .npz with {', '.join(_KEYS)}") from None
