@@ -1,0 +1,194 @@
+"""Fitting an ensemble: one jitted call per epoch, early stopping per member, best snapshots kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from orl.dynamics.ensemble import Ensemble, EnsembleParams, next_obs_normaliser
+from orl.dynamics.loss import bound_penalty, gaussian_nll, termination_loss, weight_decay
+from orl.types import Array, Metrics, Params, Transition
+
+HOLDOUT_CHUNK = 4096  # rows evaluated at a time, so that a large held-out set does not need a large activation
+
+
+class FitData(NamedTuple):
+    """Rows in the network's units: inputs [N, O+A], targets [N, O+1], next_obs [N, O], terminated [N]."""
+
+    inputs: Array
+    targets: Array
+    next_obs: Array
+    terminated: Array
+
+
+class FitState(NamedTuple):
+    """What an epoch carries to the next. `best_*` are per-member snapshots; `stale` counts epochs without progress."""
+
+    params: EnsembleParams
+    opt_state: optax.OptState
+    best_net: Params
+    best_error: Array
+    best_termination: Params
+    best_termination_loss: Array
+    stale: Array
+    epoch: Array
+
+
+def targets_of(rows: Transition) -> Array:
+    """[N, O+1]: the change of the observation, then the reward."""
+    return jnp.concatenate([rows.next_obs - rows.obs, rows.reward[:, None]], axis=-1)
+
+
+def fit_data(params: EnsembleParams, rows: Transition) -> FitData:
+    """Logged rows in the network's units."""
+    x = jnp.concatenate([rows.obs, rows.action], axis=-1)
+    next_obs = next_obs_normaliser(params).apply(rows.next_obs)
+    return FitData(params.inputs.apply(x), params.targets.apply(targets_of(rows)), next_obs, rows.terminated)
+
+
+def improved(best: Array, new: Array, threshold: float) -> Array:
+    """Whether held-out errors [E] fell by more than `threshold` of the best so far."""
+    return (best - new) / best > threshold
+
+
+def next_stale(stale: Array, any_improved: Array) -> Array:
+    """Epochs in a row in which no member improved."""
+    return jnp.where(any_improved, 0, stale + 1)
+
+
+def bootstrap_rows(key: Array, members: int, rows: int) -> Array:
+    """[E, N] row indices drawn with replacement, once per member. The key is consumed."""
+    return jax.random.randint(key, (members, rows), 0, rows)
+
+
+def init_fit(ensemble: Ensemble, params: EnsembleParams) -> FitState:
+    """The state before the first epoch."""
+    state = FitState(
+        params=params,
+        opt_state=_optimiser(ensemble).init(_trainable(params)),
+        best_net=params.net,
+        best_error=jnp.full(ensemble.config.members, 1e10),
+        best_termination=params.termination,
+        best_termination_loss=jnp.asarray(jnp.inf),
+        stale=jnp.asarray(0),
+        epoch=jnp.asarray(0),
+    )
+    return jax.tree.map(jnp.copy, state)  # snapshots and parameters must not share buffers: epochs donate the state
+
+
+def make_epoch(ensemble: Ensemble) -> Callable[[FitState, Array, FitData, FitData], tuple[FitState, Metrics]]:
+    """The function (state, root key, train, holdout) -> (state, metrics) of one pass over the bootstrapped rows."""
+    config, optimiser = ensemble.config, _optimiser(ensemble)
+
+    def loss_fn(
+        trainable: Params, params: EnsembleParams, batch: FitData, head_batch: FitData
+    ) -> tuple[Array, Metrics]:
+        params = params._replace(**trainable)
+        mean, log_var = ensemble.head(params, params.net, batch.inputs)
+        nll = gaussian_nll(mean, log_var, batch.targets)
+        loss = nll + weight_decay(params.net, config.weight_decay)
+        loss += bound_penalty(params.min_log_var, params.max_log_var, config.bound_weight)
+        metrics = {"nll": nll / config.members}
+        if ensemble.learned_termination:
+            metrics["termination_loss"] = termination_loss(
+                _head_logit(ensemble, params, head_batch), head_batch.terminated
+            )
+            loss += metrics["termination_loss"]
+        return loss, metrics
+
+    def epoch(state: FitState, root: Array, train: FitData, holdout: FitData) -> tuple[FitState, Metrics]:
+        batches = _epoch_batches(config.members, config.batch_size, train.targets.shape[0], root, state.epoch)
+
+        def update(carry: tuple[EnsembleParams, optax.OptState], rows: Array) -> tuple[tuple, Metrics]:
+            params, opt_state = carry
+            batch = jax.tree.map(lambda x: x[rows[:-1]], train)  # the last line of rows is the head's: no bootstrap
+            head_batch = jax.tree.map(lambda x: x[rows[-1]], train)
+            grads, metrics = jax.grad(loss_fn, has_aux=True)(_trainable(params), params, batch, head_batch)
+            updates, opt_state = optimiser.update(grads, opt_state)
+            return (params._replace(**optax.apply_updates(_trainable(params), updates)), opt_state), metrics
+
+        (params, opt_state), metrics = jax.lax.scan(update, (state.params, state.opt_state), batches)
+        metrics = jax.tree.map(jnp.mean, metrics)
+        state = state._replace(params=params, opt_state=opt_state, epoch=state.epoch + 1)
+        return _keep_best(ensemble, state, holdout, metrics)
+
+    return epoch
+
+
+def finish_fit(ensemble: Ensemble, state: FitState) -> EnsembleParams:
+    """The fitted ensemble: every member's best snapshot, and the elites by held-out error, best first."""
+    elites = jnp.argsort(state.best_error)[: ensemble.config.elites].astype(jnp.int32)
+    return state.params._replace(net=state.best_net, termination=state.best_termination, elites=elites)
+
+
+def _optimiser(ensemble: Ensemble) -> optax.GradientTransformation:
+    return optax.adam(ensemble.config.learning_rate)
+
+
+def _trainable(params: EnsembleParams) -> dict[str, Params]:
+    return {name: getattr(params, name) for name in ("net", "min_log_var", "max_log_var", "termination")}
+
+
+def _head_logit(ensemble: Ensemble, params: EnsembleParams, rows: FitData) -> Array:
+    x = jnp.concatenate([rows.inputs, rows.next_obs], axis=-1)
+    return ensemble.termination_head.apply(params.termination, x)[..., 0]  # type: ignore[index,return-value]
+
+
+def _epoch_batches(members: int, batch_size: int, rows: int, root: Array, epoch: Array) -> Array:
+    """[steps, E+1, B] row indices: each member's own bootstrap in a new order, and all rows in a new order."""
+    bootstrap_key, shuffle_key = jax.random.fold_in(root, 0), jax.random.fold_in(jax.random.fold_in(root, 1), epoch)
+    drawn = bootstrap_rows(bootstrap_key, members, rows)
+    everything = jnp.concatenate([drawn, jnp.arange(rows)[None]])
+    shuffled = jax.random.permutation(shuffle_key, everything, axis=1, independent=True)
+    size = min(batch_size, rows)
+    steps = rows // size
+    return shuffled[:, : steps * size].reshape(members + 1, steps, size).transpose(1, 0, 2)
+
+
+def _keep_best(ensemble: Ensemble, state: FitState, holdout: FitData, metrics: Metrics) -> tuple[FitState, Metrics]:
+    """Evaluate on the held-out rows, snapshot the members that improved, count stale epochs."""
+    error, head_loss = holdout_errors(ensemble, state.params, holdout)
+    better = improved(state.best_error, error, ensemble.config.improvement)
+
+    def keep(best: Array, new: Array) -> Array:
+        return jnp.where(better.reshape(-1, *[1] * (new.ndim - 1)), new, best)
+
+    head_better = head_loss < state.best_termination_loss
+    state = state._replace(
+        best_net=jax.tree.map(keep, state.best_net, state.params.net),
+        best_error=jnp.where(better, error, state.best_error),
+        best_termination=jax.tree.map(
+            lambda best, new: jnp.where(head_better, new, best), state.best_termination, state.params.termination
+        ),
+        best_termination_loss=jnp.minimum(head_loss, state.best_termination_loss),
+        stale=next_stale(state.stale, jnp.any(better)),
+    )
+    metrics = metrics | {"holdout_mse": jnp.mean(error), "best_mse": jnp.mean(state.best_error), "stale": state.stale}
+    if ensemble.learned_termination:
+        metrics["holdout_termination_loss"] = head_loss
+    return state, metrics
+
+
+def holdout_errors(ensemble: Ensemble, params: EnsembleParams, holdout: FitData) -> tuple[Array, Array]:
+    """(error [E], termination loss): mean squared error of the means, in target units, averaged over dimensions."""
+    rows = holdout.targets.shape[0]
+    chunks = -(-rows // HOLDOUT_CHUNK)
+    padded = jax.tree.map(lambda x: jnp.pad(x, [(0, chunks * HOLDOUT_CHUNK - rows)] + [(0, 0)] * (x.ndim - 1)), holdout)
+    split = jax.tree.map(lambda x: x.reshape(chunks, HOLDOUT_CHUNK, *x.shape[1:]), padded)
+    real = (jnp.arange(chunks * HOLDOUT_CHUNK) < rows).reshape(chunks, HOLDOUT_CHUNK)
+
+    def chunk_error(args: tuple[FitData, Array]) -> tuple[Array, Array]:
+        data, mask = args
+        mean, _ = ensemble.head(params, params.net, data.inputs)
+        error = jnp.sum(jnp.mean((mean - data.targets) ** 2, axis=-1) * mask, axis=-1)
+        if not ensemble.learned_termination:
+            return error, jnp.zeros(())
+        logit = _head_logit(ensemble, params, data)
+        return error, jnp.sum((jax.nn.softplus(logit) - data.terminated * logit) * mask)
+
+    error, head_loss = jax.lax.map(chunk_error, (split, real))
+    return jnp.sum(error, axis=0) / rows, jnp.sum(head_loss) / rows
