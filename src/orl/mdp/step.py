@@ -1,0 +1,60 @@
+"""From a fitted ensemble to a `StepFn`: sample one elite per row, add the reward, decide termination."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from orl.dynamics.ensemble import Ensemble, EnsembleParams
+from orl.dynamics.termination_rules import rule
+from orl.dynamics.uncertainty import UNCERTAINTIES
+from orl.types import Array, Step, StepFn
+
+TerminationFn = Callable[[EnsembleParams, Array, Array, Array], Array]
+
+
+def termination_fn(ensemble: Ensemble, name: str) -> TerminationFn:
+    """(params, obs, action, next_obs) -> bool [B] for "learned", "never" or the name of a known rule."""
+    if name == "learned":
+        return lambda params, obs, action, next_obs: ensemble.termination_logit(params, obs, action, next_obs) > 0.0
+    if name == "never":
+        return lambda params, obs, action, next_obs: jnp.zeros(next_obs.shape[0], bool)
+    known = rule(name)
+    return lambda params, obs, action, next_obs: known(next_obs)
+
+
+def make_step(ensemble: Ensemble, termination: str, uncertainty: str | None = None, units: str = "raw") -> StepFn:
+    """The bare model step: next_obs and reward sampled from one elite drawn uniformly for each row.
+
+    Args:
+        ensemble: the fitted ensemble's shape.
+        termination: "learned", "never" or a rule's name.
+        uncertainty: key of UNCERTAINTIES to report, at the cost of every member's prediction for every row;
+            None reports zeros and sends each row through one elite only.
+        units: "raw", or "standardised" (per-dimension std of the training targets) for the uncertainty.
+    """
+    terminated_by = termination_fn(ensemble, termination)
+
+    def step(params: EnsembleParams, key: Array, obs: Array, action: Array) -> Step:
+        member_key, noise_key = jax.random.split(key)
+        if uncertainty is None:
+            mean, std = ensemble.predict_dealt(params, member_key, obs, action)
+            unsure = jnp.zeros(obs.shape[0])
+        else:
+            prediction = ensemble.predict(params, obs, action)
+            unsure = UNCERTAINTIES[uncertainty](prediction, uncertainty_scale(params, units))
+            drawn = params.elites[jax.random.randint(member_key, obs.shape[:1], 0, ensemble.config.elites)]
+            rows = jnp.arange(obs.shape[0])
+            mean, std = prediction.mean[drawn, rows], prediction.std[drawn, rows]
+        sample = mean + std * jax.random.normal(noise_key, mean.shape)
+        next_obs = obs + sample[:, :-1]
+        return Step(next_obs, sample[:, -1], terminated_by(params, obs, action, next_obs), unsure)
+
+    return step
+
+
+def uncertainty_scale(params: EnsembleParams, units: str) -> Array:
+    """[O+1] unit of each output: 1 for "raw", the training spread of [next_obs, reward] for "standardised"."""
+    return params.outputs.std if units == "standardised" else jnp.ones_like(params.outputs.std)
