@@ -1,0 +1,166 @@
+"""Soft actor-critic as pure functions over one state, open to an extra term in the critic's loss.
+
+Reference: arXiv:1812.05905 (twin critics, automatic temperature).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from orl.agents.actor import (
+    PolicyParams,
+    actor_optimiser,
+    init_policy,
+    make_actor,
+    make_sample,
+    soft_policy_loss,
+    temperature_loss,
+)
+from orl.agents.config import SacConfig
+from orl.agents.critic import polyak_average, soft_td_target, td_loss
+from orl.data.normalise import Normaliser
+from orl.networks import Critics
+from orl.types import Array, Batch, Metrics, Params, Transition
+
+
+class SacState(NamedTuple):
+    """Networks and optimisers. `regulariser` is the state of the extra critic term, () where there is none."""
+
+    policy: PolicyParams
+    critic: Params
+    target_critic: Params
+    log_alpha: Array
+    actor_opt: optax.OptState
+    critic_opt: optax.OptState
+    alpha_opt: optax.OptState
+    regulariser: Params
+
+
+class Sac(NamedTuple):
+    """The parts algorithms are built from: `init(key, normaliser)`, `update(key, state, batch)`, `q`, `sample`."""
+
+    init: Callable[[Array, Normaliser], SacState]
+    update: Callable[[Array, SacState, Batch], tuple[SacState, Metrics]]
+    q: Callable[[Params, Normaliser, Array, Array], Array]
+    sample: Callable[[PolicyParams, Array, Array], tuple[Array, Array]]
+
+
+class Regulariser(NamedTuple):
+    """An extra term of the critic's loss.
+
+    `init()` gives its state; `loss(key, state, critic, batch)` -> (loss, aux) is differentiated in `critic`;
+    `update(state, aux)` -> (state, metrics) runs after the critic's step.
+    """
+
+    init: Callable[[], Params]
+    loss: Callable[[Array, SacState, Params, Batch], tuple[Array, Params]]
+    update: Callable[[Params, Params], tuple[Params, Metrics]]
+
+
+NO_REGULARISER = Regulariser(
+    init=lambda: (),
+    loss=lambda key, state, critic, batch: (jnp.zeros(()), ()),
+    update=lambda state, aux: (state, {}),
+)
+
+
+def join(batch: Batch) -> Transition:
+    """Logged and model rows as one batch, logged first."""
+    return jax.tree.map(lambda real, model: jnp.concatenate([real, model]), batch.real, batch.model)
+
+
+def critic_values(config: SacConfig) -> Callable[[Params, Normaliser, Array, Array], Array]:
+    """(critic, normaliser, obs [..., O], action [..., A]) -> [K, ...]."""
+    critics = Critics(config.hidden, config.critics, config.layer_norm)
+
+    def q(critic: Params, normaliser: Normaliser, obs: Array, action: Array) -> Array:
+        return critics.apply(critic, normaliser.apply(obs), action)  # type: ignore[return-value]
+
+    return q
+
+
+def make_sac(config: SacConfig, action_dim: int, total_updates: int, regulariser: Regulariser = NO_REGULARISER) -> Sac:
+    """Soft actor-critic for a problem of `action_dim` actions, trained for `total_updates`."""
+    actor = make_actor(config, action_dim)
+    critics = Critics(config.hidden, config.critics, config.layer_norm)
+    q, sample = critic_values(config), make_sample(actor)
+    actor_adam = actor_optimiser(config, total_updates)
+    critic_adam, alpha_adam = optax.adam(config.critic_learning_rate), optax.adam(config.alpha_learning_rate)
+    target_entropy = config.target_entropy_per_dim * action_dim
+
+    def init(key: Array, normaliser: Normaliser) -> SacState:
+        actor_key, critic_key = jax.random.split(key)
+        policy = init_policy(actor, actor_key, normaliser)
+        obs_dim = normaliser.mean.shape[0]
+        critic = critics.init(critic_key, jnp.zeros((1, obs_dim)), jnp.zeros((1, action_dim)))
+        log_alpha = jnp.log(jnp.asarray(config.initial_alpha))
+        return SacState(
+            policy=policy,
+            critic=critic,
+            target_critic=jax.tree.map(jnp.copy, critic),  # its own buffers, so that the state can be donated
+            log_alpha=log_alpha,
+            actor_opt=actor_adam.init(policy.actor),
+            critic_opt=critic_adam.init(critic),
+            alpha_opt=alpha_adam.init(log_alpha),
+            regulariser=regulariser.init(),
+        )
+
+    def update_critic(key: Array, state: SacState, batch: Batch) -> tuple[SacState, Metrics]:
+        rows, normaliser = join(batch), state.policy.normaliser
+        next_key, regulariser_key = jax.random.split(key)
+        next_action, next_log_prob = sample(state.policy, next_key, rows.next_obs)
+        next_q = q(state.target_critic, normaliser, rows.next_obs, next_action)
+        alpha = 0.0 if config.deterministic_backup else jnp.exp(state.log_alpha)
+        target = soft_td_target(
+            rows.reward, rows.terminated, next_q, next_log_prob, discount=config.discount, alpha=alpha
+        )
+
+        def loss_fn(critic: Params) -> tuple[Array, tuple]:
+            values = q(critic, normaliser, rows.obs, rows.action)
+            extra, aux = regulariser.loss(regulariser_key, state, critic, batch)
+            loss = td_loss(values, target)
+            return loss + extra, (loss, jnp.mean(values), aux)
+
+        grads, (loss, value, aux) = jax.grad(loss_fn, has_aux=True)(state.critic)
+        updates, critic_opt = critic_adam.update(grads, state.critic_opt)
+        critic = optax.apply_updates(state.critic, updates)
+        regulariser_state, extra_metrics = regulariser.update(state.regulariser, aux)
+        state = state._replace(
+            critic=critic,
+            critic_opt=critic_opt,
+            target_critic=polyak_average(state.target_critic, critic, config.polyak),
+            regulariser=regulariser_state,
+        )
+        return state, {"critic_loss": loss, "q": value} | extra_metrics
+
+    def update_actor(key: Array, state: SacState, rows: Transition) -> tuple[SacState, Metrics]:
+        normaliser, alpha = state.policy.normaliser, jnp.exp(state.log_alpha)
+
+        def loss_fn(params: Params) -> tuple[Array, Array]:
+            action, log_prob = sample(PolicyParams(params, normaliser), key, rows.obs)
+            return soft_policy_loss(log_prob, q(state.critic, normaliser, rows.obs, action), alpha), log_prob
+
+        (loss, log_prob), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.policy.actor)
+        updates, actor_opt = actor_adam.update(grads, state.actor_opt)
+        alpha_grad = jax.grad(temperature_loss)(state.log_alpha, log_prob, target_entropy)
+        alpha_updates, alpha_opt = alpha_adam.update(alpha_grad, state.alpha_opt)
+        state = state._replace(
+            policy=state.policy._replace(actor=optax.apply_updates(state.policy.actor, updates)),
+            actor_opt=actor_opt,
+            log_alpha=optax.apply_updates(state.log_alpha, alpha_updates),
+            alpha_opt=alpha_opt,
+        )
+        return state, {"actor_loss": loss, "entropy": -jnp.mean(log_prob), "alpha": alpha}
+
+    def update(key: Array, state: SacState, batch: Batch) -> tuple[SacState, Metrics]:
+        critic_key, actor_key = jax.random.split(key)
+        state, critic_metrics = update_critic(critic_key, state, batch)
+        state, actor_metrics = update_actor(actor_key, state, join(batch))
+        return state, critic_metrics | actor_metrics
+
+    return Sac(init, update, q, sample)
