@@ -1,0 +1,95 @@
+"""The settings of a whole run, from which it can be repeated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from orl.algorithms import ALGORITHMS
+from orl.config import Preset, build, did_you_mean, find_presets, merge
+from orl.dynamics.config import EnsembleConfig
+from orl.errors import UsageError
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long a policy trains and what happens on the way.
+
+    Attributes:
+        steps: gradient updates in all. epoch_steps: updates per epoch; each epoch begins with a model rollout.
+        checkpoint_every: epochs between checkpoints.
+        eval_every: epochs between evaluations in the environment, where there is one; 0 for only at the end.
+        eval_episodes: episodes of each of those.
+    """
+
+    steps: Positive = 1_000_000
+    epoch_steps: Positive = 1000
+    checkpoint_every: Positive = 10
+    eval_every: Annotated[int, Field(ge=0)] = 10
+    eval_episodes: Positive = 10
+
+    @property
+    def epochs(self) -> int:
+        """Epochs in the run; the steps are rounded up to whole epochs."""
+        return -(-self.steps // self.epoch_steps)
+
+
+@dataclass(frozen=True)
+class FitRunConfig:
+    """`orl fit-model`: dataset, seed and the model's settings."""
+
+    dataset: str
+    seed: int = 0
+    model: EnsembleConfig = field(default_factory=EnsembleConfig)
+
+
+@dataclass(frozen=True)
+class PolicyRunConfig:
+    """`orl train-policy`: dataset, algorithm, seeds, and the settings of model, agent and training.
+
+    `agent` is the algorithm's own settings class; `seed_axis` is "vmap" (one batched program) or "map" (bit-exact).
+    """
+
+    dataset: str
+    algorithm: str
+    seeds: tuple[int, ...] = (0,)
+    seed_axis: Annotated[str, Field(pattern="^(vmap|map)$")] = "vmap"
+    model_seed: int = 0
+    model: EnsembleConfig = field(default_factory=EnsembleConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    agent: Any = None
+
+
+def resolve_fit(dataset: str, overrides: dict[str, Any]) -> tuple[FitRunConfig, list[Preset]]:
+    """The settings of a model fit: defaults, presets, then `overrides`. Returns them with the presets used."""
+    presets = find_presets(dataset, None)
+    values: dict[str, Any] = {}
+    for preset in presets:  # presets speak of policies too; a model fit takes only the model's part
+        values = merge(values, {"model": preset.settings.get("model", {})})
+    return build(FitRunConfig, merge(values, {"dataset": dataset} | overrides)), presets
+
+
+def resolve_policy(
+    dataset: str, algorithm: str, overrides: dict[str, Any]
+) -> tuple[PolicyRunConfig, list[Preset]]:
+    """The settings of a policy run: defaults, presets, then `overrides`. Returns them with the presets used."""
+    presets = find_presets(dataset, algorithm)
+    values: dict[str, Any] = {}
+    for preset in presets:
+        values = merge(values, preset.settings)
+    values = merge(values, {"dataset": dataset, "algorithm": algorithm} | overrides)
+    return policy_config(values), presets
+
+
+def policy_config(values: dict[str, Any]) -> PolicyRunConfig:
+    """A `PolicyRunConfig` from plain values, its `agent` table read by the algorithm's own settings class."""
+    algorithm = values.get("algorithm", "")
+    if algorithm not in ALGORITHMS:
+        raise UsageError(f"unknown algorithm {algorithm!r}{did_you_mean(str(algorithm), ALGORITHMS)}")
+    agent = build(ALGORITHMS[algorithm].config, values.get("agent", {}), "agent.")
+    rest = {key: value for key, value in values.items() if key != "agent"}
+    return replace(build(PolicyRunConfig, rest), agent=agent)

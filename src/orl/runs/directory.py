@@ -1,0 +1,194 @@
+"""A run is a folder: its settings, its record, its metrics, its checkpoints; nothing else is needed to understand it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from orl.config import as_tree, read_toml, to_toml
+from orl.errors import DataError, UsageError
+
+SCHEMA = 1
+PACKAGES = ("orl", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "minari", "gymnasium")
+
+
+def versions() -> dict[str, str]:
+    """The versions that decide what a run computes."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write atomically: a reader sees the old document or the new one, never half of one."""
+    text = json.dumps(document, indent=2, allow_nan=False)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, suffix=".tmp", delete=False) as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(file.name, path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The document at `path`, or a DataError that names it."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not valid JSON ({error})") from None
+    if not isinstance(document, dict):
+        raise DataError(f"{path} does not hold a JSON object")
+    return document
+
+
+def slug(name: str) -> str:
+    """A folder name from a dataset's name or path."""
+    stem = Path(name).stem if Path(name).suffix else name
+    return "".join(char if char.isalnum() or char in "._-" else "-" for char in stem).strip("-.") or "dataset"
+
+
+@dataclass
+class RunDirectory:
+    """An open run folder."""
+
+    path: Path
+    record: dict[str, Any]
+
+    @property
+    def finished(self) -> bool:
+        """Whether the work in this folder is done."""
+        return self.record.get("status") == "finished"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where Orbax keeps the steps."""
+        return self.path / "checkpoints"
+
+    def update(self, **values: Any) -> None:
+        """Change entries of run.json."""
+        self.record |= values
+        write_json(self.path / "run.json", self.record)
+
+    def append(self, file: str, row: Mapping[str, Any]) -> None:
+        """Add a line to metrics.jsonl or timings.jsonl; non-finite numbers are written as null."""
+        clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+        with (self.path / file).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(clean) + "\n")
+
+    def rows(self, file: str) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl or timings.jsonl; a torn last line is ignored."""
+        return list(_complete_lines(self.path / file))
+
+    def rewind(self, step: int) -> None:
+        """Drop the rows after `step`: they will be made again."""
+        for file in ("metrics.jsonl", "timings.jsonl"):
+            path = self.path / file
+            if path.exists():
+                kept = [json.dumps(row) + "\n" for row in _complete_lines(path) if row["step"] <= step]
+                temporary = path.with_suffix(".tmp")
+                temporary.write_text("".join(kept), encoding="utf-8")
+                os.replace(temporary, path)
+
+
+def open_run(
+    path: Path, kind: str, config: Any, identity: Mapping[str, Any], details: Mapping[str, Any], *, force: bool = False
+) -> RunDirectory:
+    """Create the folder, or open the same run again.
+
+    Args:
+        kind: "ensemble" or "policy". config: its settings. identity: what must also agree to go on (fingerprints).
+        details: entries of run.json for a new run. force: replace a run that does not agree, or is finished.
+
+    Raises:
+        UsageError: the folder holds something else, or a run with other settings.
+    """
+    if force and (path / "run.json").exists():
+        shutil.rmtree(path)
+    if (path / "run.json").exists():
+        return _reopen(path, kind, config, identity)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UsageError(f"{path} exists and is not a run folder; choose another with --out")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "config.toml").write_text(to_toml(config), encoding="utf-8")
+        run = RunDirectory(path, {"schema": SCHEMA, "kind": kind, "status": "running", **identity, **details})
+        run.update(versions=versions())
+    except OSError as error:
+        raise UsageError(f"cannot write the run folder {path}: {error.strerror}; choose another with --out") from None
+    return run
+
+
+def load_run(path: Path, kind: str | None = None) -> RunDirectory:
+    """Open an existing run to read it.
+
+    Raises:
+        DataError: not a run folder, or one of another kind.
+    """
+    if not (path / "run.json").is_file():
+        raise DataError(f"{path} is not a run folder (no run.json); `orl runs list` shows those there are")
+    record = read_json(path / "run.json")
+    if record.get("schema") != SCHEMA:
+        raise DataError(f"{path} was written with schema {record.get('schema')}; this version reads {SCHEMA}")
+    if kind and record.get("kind") != kind:
+        raise DataError(f"{path} is a run of kind {record.get('kind')}; a {kind} is needed here")
+    return RunDirectory(path, record)
+
+
+def find_runs(root: Path) -> Iterator[RunDirectory]:
+    """Every readable run below `root`, by path; the copies inside other runs are left out."""
+    for record in sorted(root.glob("*/*/run.json")) + sorted(root.glob("*/run.json")):
+        try:
+            yield load_run(record.parent)
+        except DataError:
+            continue
+
+
+def _reopen(path: Path, kind: str, config: Any, identity: Mapping[str, Any]) -> RunDirectory:
+    run = load_run(path)
+    wanted = {"kind": kind, **identity, **_flat(as_tree(config))}
+    there = {"kind": run.record["kind"], **{k: run.record.get(k) for k in identity}, **_flat(_config_tree(path))}
+    for key in wanted | there:
+        if wanted.get(key) != there.get(key):
+            raise UsageError(
+                f"{path} holds another run: {key} is {there.get(key)!r} there and {wanted.get(key)!r} now;"
+                " choose another folder with --out, or replace it with --force"
+            )
+    return run
+
+
+def _config_tree(path: Path) -> dict[str, Any]:
+    try:
+        return read_toml(path / "config.toml")
+    except UsageError as error:
+        raise DataError(str(error)) from None
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return flat
+
+
+def _complete_lines(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.exists():
+        return
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            return

@@ -1,0 +1,205 @@
+"""`orl evaluate`: how good trained policies are in the environment, beside the behaviour and the model's own opinion."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from orl.data.episodes import Reference
+from orl.errors import DataError, MissingError, UsageError
+from orl.evaluation.episodes import EnvSpec, make_envs, run_episodes
+from orl.evaluation.statistics import Summary, summarise
+from orl.mdp.rollout import model_returns
+from orl.mdp.step import make_step
+from orl.runs.directory import SCHEMA, RunDirectory, load_run, versions, write_json
+from orl.runs.fit_model import load_model
+from orl.runs.policy import KIND, Policy, rebuild, run_spec, stacked_params
+from orl.runs.reporter import Reporter
+from orl.types import ActFn, Params
+
+
+class Played(NamedTuple):
+    """Episodes of every seed: returns, lengths and true ends [S, M], and the start states [M, O], the same for all."""
+
+    returns: NDArray[np.float64]
+    lengths: NDArray[np.int64]
+    terminated: NDArray[np.bool_]
+    initial_obs: NDArray[np.float32]
+
+
+def evaluate(
+    path: Path,
+    *,
+    episodes: int = 20,
+    seed: int = 0,
+    env: EnvSpec | None = None,
+    checkpoint: str = "last",
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """Run every seed of a policy run in its environment; write `eval/*.json` and return the same document.
+
+    Episode i starts from reset seed `seed + i`, for every policy and every call, so runs are compared on the same
+    start states. The model's opinion (`model_value`) is taken from those start states too.
+
+    Raises:
+        DataError: not a policy run, or without a checkpoint. UsageError: no environment is known for the data.
+        MissingError: the simulator is not installed.
+    """
+    reporter = reporter or Reporter()
+    began = time.perf_counter()
+    run = load_run(path, KIND)
+    env = env or environment_of(run)
+    if env is None:
+        raise UsageError(f"{run.record['dataset']['name']} names no environment; give one with --env ID")
+    algorithm, config = rebuild(run)
+    stacked = stacked_params(run, checkpoint)
+    reporter.message(f"evaluating {path} ({checkpoint}): {len(config.seeds)} seeds x {episodes} episodes in {env.env_id}")
+    played = play(run, algorithm.act, stacked, episodes, seed, env)
+    reference = reference_of(run)
+    document = {
+        "schema": SCHEMA,
+        "run": str(path),
+        "kind": "evaluation",
+        "algorithm": config.algorithm,
+        "checkpoint": checkpoint,
+        "environment": env.env_id,
+        "episodes": episodes,
+        "evaluation_seed": seed,
+        "seeds": list(config.seeds),
+        "returns": played.returns.tolist(),
+        "lengths": played.lengths.tolist(),
+        "terminated": played.terminated.tolist(),
+        "score": score_document(summarise(played.returns, reference), reference),
+        "reference": None if reference is None else reference.__dict__,
+        "behaviour": behaviour_of(run),
+        "model_value": model_value(run, algorithm.act, stacked, played, env, reference),
+        "versions": versions(),
+        "seconds": time.perf_counter() - began,
+    }
+    folder = path / "eval"
+    folder.mkdir(exist_ok=True)
+    write_json(folder / f"{checkpoint}-{episodes}x{seed}.json", document)
+    return document
+
+
+def play(
+    run: RunDirectory, act: ActFn, stacked: Params, episodes: int, seed: int, env: EnvSpec | None = None
+) -> Played:
+    """`episodes` episodes of each seed's policy, each from the same start states."""
+    env = env or environment_of(run)
+    if env is None:
+        raise UsageError("there is no environment to play in")
+    spec, fields = run_spec(run), obs_fields_of(run)
+    policy = Policy(act, jax.tree.map(lambda x: x[0], stacked), spec)
+    results = []
+    for index in range(len(run.record["seeds"])):
+        policy.use(jax.tree.map(partial(_pick, index), stacked))
+        results.append(run_episodes(policy, env, episodes=episodes, seed=seed, spec=spec, obs_fields=fields))
+    return Played(
+        np.stack([result.returns for result in results]),
+        np.stack([result.lengths for result in results]),
+        np.stack([result.terminated for result in results]),
+        results[0].initial_obs,
+    )
+
+
+def _pick(index: int, leaf: jax.Array) -> jax.Array:
+    return leaf[index]
+
+
+def model_value(
+    run: RunDirectory, act: ActFn, stacked: Params, played: Played, env: EnvSpec, reference: Reference | None
+) -> dict[str, Any] | None:
+    """What the bare model says the policies return from the same start states, undiscounted, over as many steps.
+
+    Its excess over the true return is exploitation of the model's errors. None for runs without a model.
+    """
+    if not (run.path / "model" / "run.json").exists():
+        return None
+    model = load_model(run.path / "model")
+    horizon = env.max_episode_steps or run.record["dataset"]["max_episode_steps"] or int(played.lengths.max())
+    step = make_step(model.ensemble, model.termination)
+
+    @jax.jit
+    def value(policy: Params, params: Params, start: jax.Array) -> jax.Array:
+        mode: ActFn = lambda p, key, obs: act(p, None, obs)  # noqa: E731
+        return model_returns(step, mode, params, policy, jax.random.key(0), start, horizon)
+
+    start = jnp.asarray(played.initial_obs)
+    seeds = range(played.returns.shape[0])
+    returns = np.stack([np.asarray(value(jax.tree.map(partial(_pick, i), stacked), model.params, start)) for i in seeds])
+    if not np.isfinite(returns).all():
+        return {"mean_return": None, "score": None, "gap": None, "horizon": horizon, "note": "the model's rollouts blew up"}
+    truth, opinion = float(played.returns.mean()), float(returns.mean())
+    scored = reference.score if reference else float
+    return {
+        "mean_return": opinion,
+        "score": float(scored(opinion)),
+        "gap": float(scored(opinion) - scored(truth)),
+        "per_seed": [float(scored(r)) for r in returns.mean(axis=1)],
+        "horizon": horizon,
+    }
+
+
+def score_document(summary: Summary, reference: Reference | None) -> dict[str, Any]:
+    """The `score` entry: normalised where there is a reference, else returns."""
+    return {
+        "mean": summary.mean,
+        "iqm": summary.iqm,
+        "ci95": list(summary.ci95) if summary.ci95 else None,
+        "ci_over": summary.ci_over,
+        "per_seed": list(summary.per_seed),
+        "normalised": reference is not None,
+    }
+
+
+def environment_of(run: RunDirectory) -> EnvSpec | None:
+    """The environment a run's data was recorded in, if the data names one."""
+    data = run.record["dataset"]
+    if not data["env_id"]:
+        return None
+    return EnvSpec(data["env_id"], data["env_kwargs"], data["max_episode_steps"])
+
+
+def usable_environment(run: RunDirectory, reporter: Reporter) -> EnvSpec | None:
+    """As `environment_of`, but None (and a message) where the simulator is missing: training goes on without it."""
+    env = environment_of(run)
+    if env is None:
+        return None
+    try:
+        make_envs(env, 1, spec=run_spec(run), obs_fields=obs_fields_of(run)).close()
+    except (MissingError, UsageError, DataError) as error:
+        reporter.message(f"training without evaluation: {error}")
+        return None
+    return env
+
+
+def reference_of(run: RunDirectory) -> Reference | None:
+    """The reference scores that came with the data."""
+    reference = run.record["dataset"]["reference"]
+    return Reference(**reference) if reference else None
+
+
+def behaviour_of(run: RunDirectory) -> dict[str, Any]:
+    """Mean and best return of the logged episodes, and their scores."""
+    data, reference = run.record["dataset"], reference_of(run)
+    mean, best = data["mean_return"], data["best_return"]
+    return {
+        "mean": mean,
+        "best": best,
+        "score": None if reference is None else float(reference.score(mean)),
+        "best_score": None if reference is None else float(reference.score(best)),
+        "episodes": data["episodes"],
+    }
+
+
+def obs_fields_of(run: RunDirectory) -> tuple[tuple[str, int], ...]:
+    """The order in which nested observations are flattened."""
+    return tuple((key, size) for key, size in run.record["dataset"]["obs_fields"])

@@ -1,0 +1,35 @@
+"""SIGINT and SIGTERM ask a run to save and leave; a second one leaves at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+@contextmanager
+def stop_requested() -> Iterator[Callable[[], bool]]:
+    """Inside the block, a function that says whether a stop was asked for.
+
+    Signal handlers can only be set in the main thread; elsewhere the function always says no.
+    """
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        asked.set()
+        for each, handler in previous.items():  # the second signal is the system's to handle
+            signal.signal(each, handler)
+
+    try:
+        for number in previous:
+            signal.signal(number, on_signal)
+        yield asked.is_set
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,52 @@
+"""From a dataset to arrays on the device, split by episode, in the agent's units."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from orl.data.border import to_agent_action
+from orl.data.episodes import Dataset
+from orl.data.split import Split, split_by_episode
+from orl.types import Transition
+
+SPLIT_SEED = 0  # one split a dataset, whatever the run's seed: model, policy and judgement must agree on what is held out
+
+
+class LoadedData(NamedTuple):
+    """Training and held-out rows, and the row where each held-out episode begins."""
+
+    train: Transition
+    holdout: Transition
+    holdout_starts: np.ndarray
+    initial_obs: np.ndarray
+    split: Split
+
+
+def transitions(dataset: Dataset, rows: np.ndarray) -> Transition:
+    """The rows as device arrays: float32, actions in [-1, 1]."""
+    action = to_agent_action(dataset.action[rows], dataset.action_low, dataset.action_high)
+    return Transition(
+        obs=jnp.asarray(dataset.obs[rows]),
+        action=jnp.clip(jnp.asarray(action, jnp.float32), -1.0, 1.0),  # rounding may leave the box by an ulp
+        reward=jnp.asarray(dataset.reward[rows]),
+        next_obs=jnp.asarray(dataset.next_obs[rows]),
+        terminated=jnp.asarray(dataset.terminated[rows], jnp.float32),
+    )
+
+
+def load_split(dataset: Dataset, fraction: float, max_rows: int) -> LoadedData:
+    """Split by episode and move both sides to the device."""
+    split = split_by_episode(dataset, fraction, SPLIT_SEED, max_rows)
+    episode = dataset.episode_of_row[split.holdout_rows]
+    starts = np.flatnonzero(np.diff(episode, prepend=-1))
+    initial = np.intersect1d(split.train_rows, dataset.starts)
+    return LoadedData(
+        train=transitions(dataset, split.train_rows),
+        holdout=transitions(dataset, split.holdout_rows),
+        holdout_starts=starts,
+        initial_obs=dataset.obs[initial],
+        split=split,
+    )
