@@ -73,9 +73,7 @@ def resolve_fit(dataset: str, overrides: dict[str, Any]) -> tuple[FitRunConfig, 
     return build(FitRunConfig, merge(values, {"dataset": dataset} | overrides)), presets
 
 
-def resolve_policy(
-    dataset: str, algorithm: str, overrides: dict[str, Any]
-) -> tuple[PolicyRunConfig, list[Preset]]:
+def resolve_policy(dataset: str, algorithm: str, overrides: dict[str, Any]) -> tuple[PolicyRunConfig, list[Preset]]:
     """The settings of a policy run: defaults, presets, then `overrides`. Returns them with the presets used."""
     presets = find_presets(dataset, algorithm)
     values: dict[str, Any] = {}

@@ -40,10 +40,12 @@ def evaluate(
     episodes: int = 20,
     seed: int = 0,
     env: EnvSpec | None = None,
-    checkpoint: str = "last",
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """Run every seed of a policy run in its environment; write `eval/*.json` and return the same document.
+
+    The policies at the end of training give `returns` and `score`; `best_score` belongs to each seed's best checkpoint
+    by the evaluations during training, i.e. it was chosen with the simulator's help.
 
     Episode i starts from reset seed `seed + i`, for every policy and every call, so runs are compared on the same
     start states. The model's opinion (`model_value`) is taken from those start states too.
@@ -59,16 +61,18 @@ def evaluate(
     if env is None:
         raise UsageError(f"{run.record['dataset']['name']} names no environment; give one with --env ID")
     algorithm, config = rebuild(run)
-    stacked = stacked_params(run, checkpoint)
-    reporter.message(f"evaluating {path} ({checkpoint}): {len(config.seeds)} seeds x {episodes} episodes in {env.env_id}")
+    stacked, best = stacked_params(run, "last"), stacked_params(run, "best")
+    reporter.message(f"evaluating {path}: {len(config.seeds)} seeds x {episodes} episodes in {env.env_id}")
     played = play(run, algorithm.act, stacked, episodes, seed, env)
+    best_returns = played.returns
+    if not _same(stacked, best):
+        best_returns = play(run, algorithm.act, best, episodes, seed, env).returns
     reference = reference_of(run)
     document = {
         "schema": SCHEMA,
         "run": str(path),
         "kind": "evaluation",
         "algorithm": config.algorithm,
-        "checkpoint": checkpoint,
         "environment": env.env_id,
         "episodes": episodes,
         "evaluation_seed": seed,
@@ -77,7 +81,8 @@ def evaluate(
         "lengths": played.lengths.tolist(),
         "terminated": played.terminated.tolist(),
         "score": score_document(summarise(played.returns, reference), reference),
-        "reference": None if reference is None else reference.__dict__,
+        "best_score": score_document(summarise(best_returns, reference), reference),
+        "reference": run.record["dataset"]["reference"],
         "behaviour": behaviour_of(run),
         "model_value": model_value(run, algorithm.act, stacked, played, env, reference),
         "versions": versions(),
@@ -85,7 +90,7 @@ def evaluate(
     }
     folder = path / "eval"
     folder.mkdir(exist_ok=True)
-    write_json(folder / f"{checkpoint}-{episodes}x{seed}.json", document)
+    write_json(folder / f"{env.env_id}-{episodes}x{seed}.json".replace("/", "-"), document)
     return document
 
 
@@ -108,6 +113,11 @@ def play(
         np.stack([result.terminated for result in results]),
         results[0].initial_obs,
     )
+
+
+def _same(one: Params, other: Params) -> bool:
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    return all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in pairs)
 
 
 def _pick(index: int, leaf: jax.Array) -> jax.Array:
@@ -134,9 +144,17 @@ def model_value(
 
     start = jnp.asarray(played.initial_obs)
     seeds = range(played.returns.shape[0])
-    returns = np.stack([np.asarray(value(jax.tree.map(partial(_pick, i), stacked), model.params, start)) for i in seeds])
+    returns = np.stack(
+        [np.asarray(value(jax.tree.map(partial(_pick, i), stacked), model.params, start)) for i in seeds]
+    )
     if not np.isfinite(returns).all():
-        return {"mean_return": None, "score": None, "gap": None, "horizon": horizon, "note": "the model's rollouts blew up"}
+        return {
+            "mean_return": None,
+            "score": None,
+            "gap": None,
+            "horizon": horizon,
+            "note": "the model's rollouts blew up",
+        }
     truth, opinion = float(played.returns.mean()), float(returns.mean())
     scored = reference.score if reference else float
     return {

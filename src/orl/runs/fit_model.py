@@ -209,5 +209,3 @@ def _one_epoch(
     run.append("timings.jsonl", {"step": epoch, "seconds": time.perf_counter() - started})
     reporter.advance(epoch, {"held-out mse": row["holdout_mse"], "best": row["best_mse"]})
     return state
-
-

@@ -12,7 +12,9 @@ from orl.data.episodes import Dataset
 from orl.data.split import Split, split_by_episode
 from orl.types import Transition
 
-SPLIT_SEED = 0  # one split a dataset, whatever the run's seed: model, policy and judgement must agree on what is held out
+SPLIT_SEED = (
+    0  # one split a dataset, whatever the run's seed: model, policy and judgement must agree on what is held out
+)
 
 
 class LoadedData(NamedTuple):

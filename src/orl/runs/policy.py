@@ -51,7 +51,9 @@ class Policy:
         """
         array = np.asarray(obs, np.float32)
         if array.ndim not in (1, 2) or array.shape[-1] != self.spec.obs_dim:
-            raise DataError(f"observation of shape {array.shape}; this policy takes [{self.spec.obs_dim}] or a batch of them")
+            raise DataError(
+                f"observation of shape {array.shape}; this policy takes [{self.spec.obs_dim}] or a batch of them"
+            )
         batch = array if array.ndim == 2 else array[None]
         action = np.asarray(self._act(self._params, jnp.asarray(batch)))
         return action if array.ndim == 2 else action[0]

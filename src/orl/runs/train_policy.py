@@ -21,10 +21,10 @@ from orl.config import Preset
 from orl.data.episodes import Dataset
 from orl.data.normalise import Normaliser, fit_normaliser, identity_normaliser
 from orl.errors import DataError, DivergedError, Interrupted, UsageError
+from orl.evaluation.episodes import EnvSpec
 from orl.runs.checkpoints import Checkpoints
 from orl.runs.config import FitRunConfig, PolicyRunConfig
 from orl.runs.directory import RunDirectory, load_run, open_run, slug, versions
-from orl.evaluation.episodes import EnvSpec
 from orl.runs.evaluate import play, usable_environment
 from orl.runs.fit_model import FittedModel, default_model_path, find_model, fit_model, load_model
 from orl.runs.interrupt import stop_requested
@@ -314,7 +314,9 @@ def _evaluate_if_due(training: _Training, epoch: int) -> dict[str, list[float]]:
         return {}
     policy = training.algorithm.policy(training.state.agent)
     episodes = training.config.train.eval_episodes
-    returns = play(training.run, training.algorithm.act, policy, episodes, TRAINING_EVAL_SEED, training.env).returns.mean(axis=1)
+    returns = play(
+        training.run, training.algorithm.act, policy, episodes, TRAINING_EVAL_SEED, training.env
+    ).returns.mean(axis=1)
     better = returns > training.best_return
     training.best_return = np.where(better, returns, training.best_return)
     mask = jnp.asarray(better)
@@ -383,7 +385,9 @@ def parse_seeds(seed: int | None, seeds: str | None) -> tuple[int, ...]:
         else:
             chosen = tuple(int(part) for part in seeds.split(","))
     except ValueError:
-        raise UsageError(f"--seeds {seeds}: expected a range such as 0:3 (end excluded) or a list such as 0,1,2") from None
+        raise UsageError(
+            f"--seeds {seeds}: expected a range such as 0:3 (end excluded) or a list such as 0,1,2"
+        ) from None
     if not chosen or min(chosen) < 0 or len(set(chosen)) != len(chosen):
         raise UsageError(f"--seeds {seeds}: names no seeds, a negative one, or one twice")
     return chosen

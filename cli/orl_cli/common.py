@@ -1,0 +1,113 @@
+"""What every command shares: option types, the machine's set-up, and errors turned into one line and an exit code."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import typer
+
+from orl.errors import Interrupted, MissingError, OrlError, UsageError
+from orl_cli.console import error_line
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Dataset = Annotated[
+    str,
+    typer.Option("--dataset", "-d", help="Dataset id, or path of a D4RL .hdf5 or NeoRL .npz file.", show_default=True),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace a run that is already in the folder.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")]
+Root = Annotated[Path, typer.Option("--runs", help="Folder that holds the runs.", envvar="ORL_RUNS")]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Run folder; by default named after the dataset and the work.")
+]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file with settings.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="One setting, such as agent.penalty_coef=2.5; repeatable.")
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, gpu or tpu.")]
+
+DEFAULT_ROOT = Path("runs")
+DEFAULT_DATASET = "orl/pendulum/mixed-v0"
+
+
+def guarded(command: Callable[P, R]) -> Callable[P, R]:
+    """Run a command; an error the user can cause becomes one line on stderr and its exit code.
+
+    With `--debug` the traceback is shown as well. An error nobody foresaw keeps its traceback and exits with 1.
+    """
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        warnings.showwarning = _show_warning
+        try:
+            return command(*args, **kwargs)
+        except OrlError as error:
+            if kwargs.get("debug"):
+                traceback.print_exc()
+            error_line(str(error))
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            error_line("interrupted before anything needed saving")
+            raise typer.Exit(Interrupted.exit_code) from None
+
+    return run
+
+
+def _show_warning(message: Any, category: type[Warning], *rest: Any, **more: Any) -> None:
+    if issubclass(category, UserWarning):
+        error_line(f"note: {message}")
+
+
+def set_up_machine(device: str = "auto") -> None:
+    """Choose the device and switch the persistent compilation cache on. Imports jax.
+
+    Raises:
+        UsageError: no such kind of device. MissingError: none of that kind here.
+    """
+    import jax
+
+    if device not in ("auto", "cpu", "gpu", "tpu"):
+        raise UsageError(f"--device {device}: expected auto, cpu, gpu or tpu")
+    if device != "auto":
+        jax.config.update("jax_platforms", {"gpu": "cuda"}.get(device, device))
+        try:
+            jax.devices()
+        except RuntimeError:
+            extra = {"gpu": "cuda"}.get(device, device)
+            raise MissingError(
+                f"no {device} found by jax; install its support with: pip install 'orl[{extra}]'"
+            ) from None
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "orl" / "xla"
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+def overrides(config: Path | None, assignments: list[str] | None) -> dict[str, Any]:
+    """`--config` and `--set` as one tree, the latter on top."""
+    from orl.config import merge, parse_assignment, read_toml
+
+    tree = read_toml(config) if config else {}
+    for assignment in assignments or []:
+        tree = merge(tree, parse_assignment(assignment))
+    return tree
+
+
+def show_dry_run(config: Any, presets: list[Any], path: Path) -> None:
+    """The resolved settings as TOML on stdout, and where they came from on stderr."""
+    from orl.config import to_toml
+
+    error_line(f"presets: {', '.join(preset.path for preset in presets) or 'none'}; the run would go to {path}")
+    sys.stdout.write(to_toml(config))

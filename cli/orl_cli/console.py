@@ -1,0 +1,124 @@
+"""Where words go: results to stdout, progress and logs to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from orl.runs.reporter import Reporter
+
+PLAIN_SECONDS = 5.0  # between two progress lines where there is no terminal to redraw on
+
+
+def out(text: str) -> None:
+    """A line of results."""
+    sys.stdout.write(text + "\n")
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """The one JSON document of a `--json` call."""
+    out(json.dumps(document, indent=2, allow_nan=False))
+
+
+def print_table(table: Any) -> None:
+    """A rich table or panel on stdout."""
+    from rich.console import Console
+
+    Console(file=sys.stdout).print(table)
+
+
+def error_line(text: str) -> None:
+    """What went wrong, on stderr, without a frame."""
+    sys.stderr.write(f"orl: {text}\n")
+
+
+def reporter_for(quiet: bool) -> Reporter:
+    """Progress on stderr: drawn on a terminal, plain lines elsewhere, nothing when quiet."""
+    if quiet:
+        return Reporter()
+    return RichReporter() if sys.stderr.isatty() else PlainReporter()
+
+
+def numbers(metrics: Mapping[str, float]) -> str:
+    """'critic loss 0.41  q -34.2': short, in the order given."""
+    return "  ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in metrics.items())
+
+
+class PlainReporter(Reporter):
+    """One line now and then, for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._title, self._unit, self._total = "", "", 0
+        self._began = self._spoke = 0.0
+        self._first = 0
+
+    def message(self, text: str) -> None:
+        sys.stderr.write(text + "\n")
+
+    def start(self, title: str, total: int, unit: str, done: int = 0) -> None:
+        self._title, self._total, self._unit, self._first = title, total, unit, done
+        self._began, self._spoke = time.monotonic(), 0.0
+        self.message(f"{title}: {total - done} {unit}")
+
+    def advance(self, done: int, metrics: Mapping[str, float]) -> None:
+        now = time.monotonic()
+        if now - self._spoke < PLAIN_SECONDS and done != self._total:
+            return
+        self._spoke = now
+        rate = (done - self._first) / max(now - self._began, 1e-9)
+        self.message(f"{self._title}: {done}/{self._total} {self._unit}, {rate:.3g}/s, {numbers(metrics)}")
+
+
+class RichReporter(Reporter):
+    """A progress bar with rate, time to go and the latest numbers."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console = Console(file=sys.stderr)
+        self._progress: Any = None
+        self._task: Any = None
+        self._title = ""
+
+    def message(self, text: str) -> None:
+        self._console.print(text, style="dim", highlight=False, soft_wrap=True)
+
+    def start(self, title: str, total: int, unit: str, done: int = 0) -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self.finish()
+        columns = (
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn(unit),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[numbers]}"),
+        )
+        self._progress = Progress(*columns, console=self._console, transient=False)
+        self._task = self._progress.add_task(title, total=total, completed=done, numbers="", rate="")
+        self._progress.start()
+
+    def advance(self, done: int, metrics: Mapping[str, float]) -> None:
+        if self._progress is None:
+            return
+        speed = self._progress.tasks[0].speed
+        rate = f"{speed:.2f}/s" if speed else ""
+        self._progress.update(self._task, completed=done, numbers=numbers(metrics), rate=rate)
+
+    def finish(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None

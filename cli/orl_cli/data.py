@@ -1,0 +1,84 @@
+"""`orl data list|show|make|download`"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from orl_cli.common import DEFAULT_DATASET, Debug, Json, Quiet, guarded
+from orl_cli.console import out, print_json, print_table, reporter_for
+
+app = typer.Typer(help="Datasets: what there is, what is in it, and how to get more.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="Dataset id or file path.")]
+
+
+@app.command("list")
+@guarded
+def list_(json: Json = False, debug: Debug = False) -> None:
+    """List the embedded datasets and the local Minari ones."""
+    from orl.data.catalog import list_datasets
+    from orl.runs.directory import SCHEMA
+
+    found = list_datasets()
+    if json:
+        return print_json({"schema": SCHEMA, "datasets": [info._asdict() for info in found]})
+    from rich.table import Table
+
+    table = Table()
+    for column in ("dataset", "environment", "where"):
+        table.add_column(column)
+    for column in ("steps", "episodes"):
+        table.add_column(column, justify="right")
+    for info in found:
+        table.add_row(info.id, info.env or "–", info.where, f"{info.steps:,}", f"{info.episodes:,}")
+    return print_table(table)
+
+
+@app.command()
+@guarded
+def show(name: Name = DEFAULT_DATASET, json: Json = False, quiet: Quiet = False, debug: Debug = False) -> None:
+    """Load a dataset, check it, and describe it."""
+    from orl.data.catalog import load, summary
+    from orl.runs.directory import SCHEMA
+
+    found = summary(load(name, reporter_for(quiet).message))
+    if json:
+        return print_json({"schema": SCHEMA, **found})
+    from rich.table import Table
+
+    table = Table(title=name, title_justify="left", show_header=False)
+    table.add_column("what")
+    table.add_column("value", overflow="fold")
+    for key, value in found.items():
+        table.add_row(key.replace("_", " "), _words(value))
+    return print_table(table)
+
+
+@app.command()
+@guarded
+def make(name: Name = DEFAULT_DATASET, quiet: Quiet = False, debug: Debug = False) -> None:
+    """Record an embedded dataset now (it is otherwise recorded when first used)."""
+    from orl.data import pendulum
+    from orl.errors import DataError
+
+    if name not in pendulum.RECIPES:
+        raise DataError(f"{name} is not an embedded dataset; those are {', '.join(sorted(pendulum.RECIPES))}")
+    out(str(pendulum.ensure(name, reporter_for(quiet).message)))
+
+
+@app.command()
+@guarded
+def download(name: Name, quiet: Quiet = False, debug: Debug = False) -> None:
+    """Fetch a Minari dataset from its hub, where the hub can be reached."""
+    from orl.data.catalog import download as fetch
+
+    out(str(fetch(name, reporter_for(quiet).message)))
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_words(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_words, value))
+    return "–" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)

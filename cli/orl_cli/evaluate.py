@@ -1,0 +1,118 @@
+"""`orl evaluate`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from orl_cli.common import DEFAULT_ROOT, Debug, Device, Json, Quiet, Root, guarded, set_up_machine
+from orl_cli.console import print_json, print_table, reporter_for
+
+
+@guarded
+def evaluate(
+    run: Annotated[list[Path], typer.Argument(help="Run folders of trained policies.", show_default=False)],
+    episodes: Annotated[int, typer.Option(min=1, help="Episodes per seed.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="First reset seed: the same start states for every run.")] = 0,
+    env: Annotated[str | None, typer.Option(help="Gymnasium id; by default the one the data was recorded in.")] = None,
+    bc: Annotated[
+        bool, typer.Option("--bc/--no-bc", help="Show behaviour cloning beside; trained if not there yet.")
+    ] = True,
+    runs: Root = DEFAULT_ROOT,
+    device: Device = "auto",
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Run trained policies in their environment and compare them with the behaviour and with bc.
+
+    Writes per-episode results to RUN/eval/. Example:  orl evaluate runs/orl-pendulum-mixed-v0/mopo-s0
+    """
+    set_up_machine(device)
+    from orl.evaluation.episodes import EnvSpec
+    from orl.runs.directory import load_run
+    from orl.runs.evaluate import evaluate as judge
+    from orl.runs.yardstick import bc_for
+
+    reporter = reporter_for(quiet)
+    spec = EnvSpec(env) if env else None
+    opened = [load_run(path, "policy") for path in run]  # a wrong path is said before an hour of episodes, not after
+    documents = [judge(path, episodes=episodes, seed=seed, env=spec, reporter=reporter) for path in run]
+    yardsticks: dict[str, dict[str, Any]] = {}
+    for one, document in zip(opened, documents, strict=True):
+        if not bc:
+            continue
+        fingerprint = one.record["fingerprint"]
+        if document["algorithm"] == "bc":
+            yardsticks.setdefault(fingerprint, document)
+        if fingerprint not in yardsticks:
+            path = bc_for(one, runs, reporter)
+            yardsticks[fingerprint] = judge(path, episodes=episodes, seed=seed, env=spec, reporter=reporter)
+        document["bc"] = {key: yardsticks[fingerprint][key] for key in ("run", "score", "best_score")}
+    if json:
+        seconds = sum(document["seconds"] for document in documents)
+        many = {"schema": 1, "run": [str(p) for p in run], "seconds": seconds, "versions": documents[0]["versions"]}
+        return print_json(documents[0] if len(documents) == 1 else many | {"evaluations": documents})
+    datasets = dict.fromkeys(one.record["dataset"]["name"] for one in opened)
+    for name in datasets:
+        chosen = [d for one, d in zip(opened, documents, strict=True) if one.record["dataset"]["name"] == name]
+        print_table(score_table(name, chosen))
+    return None
+
+
+def score_table(dataset: str, documents: list[dict[str, Any]]) -> Any:
+    """Behaviour, bc and the methods, one line each."""
+    from rich.table import Table
+
+    first = documents[0]
+    normalised = first["score"]["normalised"]
+    unit = "score" if normalised else "return"
+    table = Table(
+        title=f"{dataset} · {first['environment']} · {first['episodes']} episodes a seed", title_justify="left"
+    )
+    table.add_column("policy")
+    for column in (unit, "iqm", "95% interval", "best", "in the model", "gap"):
+        table.add_column(column, justify="right")
+    for row in behaviour_rows(first["behaviour"], normalised) + method_rows(documents):
+        table.add_row(*row)
+    notes = []
+    if normalised:
+        reference = first["reference"]
+        notes.append(f"score: 0 = return {reference['min']:.4g}, 100 = {reference['max']:.4g} ({reference['source']})")
+    notes.append(
+        "best: checkpoint chosen with the simulator · in the model: what the bare model promises, gap: minus the truth"
+    )
+    seeds = {len(document["seeds"]) for document in documents}
+    notes.append(
+        "interval over seeds" if min(seeds) > 1 else "interval over episodes of one seed: says nothing of other seeds"
+    )
+    table.caption, table.caption_justify = "\n".join(notes), "left"
+    return table
+
+
+def behaviour_rows(behaviour: dict[str, Any], normalised: bool) -> list[list[str]]:
+    """The log itself: its mean episode and its best."""
+    mean, best = (behaviour["score"], behaviour["best_score"]) if normalised else (behaviour["mean"], behaviour["best"])
+    rows = [["behaviour, mean", f"{mean:.1f}"], ["behaviour, best episode", f"{best:.1f}"]]
+    return [row + [""] * 5 for row in rows]
+
+
+def method_rows(documents: list[dict[str, Any]]) -> list[list[str]]:
+    """bc first, whether asked for or only a yardstick, then the methods in the order given."""
+    rows = [_row(document["algorithm"], document) for document in documents if document["algorithm"] != "bc"]
+    cloned = [document for document in documents if document["algorithm"] == "bc"]
+    yardstick = cloned[0] if cloned else documents[0].get("bc")
+    return ([_row("bc", yardstick)] if yardstick else []) + rows
+
+
+def _row(name: str, document: dict[str, Any]) -> list[str]:
+    score, value = document["score"], document.get("model_value")
+    interval = "{:.1f} … {:.1f}".format(*score["ci95"]) if score["ci95"] else "–"
+    cells = [name, f"{score['mean']:.1f}", f"{score['iqm']:.1f}", interval, f"{document['best_score']['mean']:.1f}"]
+    if not value:
+        return [*cells, "–", "–"]
+    if value["mean_return"] is None:
+        return [*cells, "diverges", "–"]
+    return [*cells, f"{value['score']:.1f}", f"{value['gap']:+.1f}"]

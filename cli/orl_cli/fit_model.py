@@ -1,0 +1,90 @@
+"""`orl fit-model`"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from orl_cli.common import (
+    DEFAULT_DATASET,
+    DEFAULT_ROOT,
+    ConfigFile,
+    Dataset,
+    Debug,
+    Device,
+    DryRun,
+    Force,
+    Json,
+    Out,
+    Quiet,
+    Root,
+    Set,
+    guarded,
+    overrides,
+    set_up_machine,
+    show_dry_run,
+)
+from orl_cli.console import print_json, print_table, reporter_for
+
+
+@guarded
+def fit_model(
+    dataset: Dataset = DEFAULT_DATASET,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of initialisation and bootstrap.")] = 0,
+    out: Out = None,
+    runs: Root = DEFAULT_ROOT,
+    config: ConfigFile = None,
+    set_: Set = None,
+    device: Device = "auto",
+    force: Force = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Fit a dynamics ensemble to a dataset and judge it on held-out episodes.
+
+    The same command goes on where it was stopped, and prints the result again once it is finished.
+
+    Examples:  orl fit-model   ·   orl fit-model -d my-log.npz --set model.members=5
+    """
+    set_up_machine(device)
+    from orl.data.catalog import load
+    from orl.runs.config import resolve_fit
+    from orl.runs.fit_model import default_model_path
+    from orl.runs.fit_model import fit_model as fit
+
+    reporter = reporter_for(quiet)
+    resolved, presets = resolve_fit(dataset, overrides(config, set_) | {"seed": seed})
+    data = load(dataset, reporter.message)
+    path = out or default_model_path(runs, data, resolved)
+    if dry_run:
+        return show_dry_run(resolved, presets, path)
+    document = fit(data, resolved, path, presets=presets, force=force, reporter=reporter)
+    return print_json(document) if json else print_table(_table(document))
+
+
+def _table(document: dict[str, Any]) -> Any:
+    from rich.table import Table
+
+    holdout = document["holdout"]
+    table = Table(
+        title=f"{document['dataset']['name']}: model on {holdout['rows']} held-out steps", title_justify="left"
+    )
+    table.add_column("steps ahead", justify="right")
+    table.add_column("rmse (standardised)", justify="right")
+    table.add_column("over persistence", justify="right")
+    for steps, error in holdout["k_step"].items():
+        table.add_row(steps, f"{error['rmse']:.4f}", f"{error['rmse_over_persistence']:.3f}")
+    reward, nll = holdout["reward_rmse"], holdout["nll"]
+    caption = f"reward rmse {reward:.4g} · nll {nll:.3f} nats/dim · elites {document['elites']}"
+    caption += f" · termination: {document['termination']}"
+    if "termination" in holdout:
+        found = holdout["termination"]
+        caption += f" ({found['found']}/{found['terminals']} found, {found['false_alarms']} false alarms)"
+    table.caption = (
+        f"{caption}\n{document['run']} · {document['seconds']:.0f} s · presets: {', '.join(document['presets'])}"
+    )
+    table.caption_justify = "left"
+    return table

@@ -1,0 +1,64 @@
+"""`orl runs list|show`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from orl_cli.common import DEFAULT_ROOT, Debug, Json, Root, guarded
+from orl_cli.console import out, print_json, print_table
+
+app = typer.Typer(help="Runs: what was fitted and trained, and how it went.", no_args_is_help=True)
+
+
+@app.command("list")
+@guarded
+def list_(runs: Root = DEFAULT_ROOT, json: Json = False, debug: Debug = False) -> None:
+    """List the runs below a folder."""
+    from orl.runs.directory import SCHEMA, find_runs
+
+    found = list(find_runs(runs))
+    if json:
+        return print_json({"schema": SCHEMA, "runs": [{"run": str(run.path), **run.record} for run in found]})
+    if not found:
+        return out(f"no runs below {runs}; `orl train-policy` makes one")
+    from rich.table import Table
+
+    table = Table()
+    for column in ("run", "kind", "dataset", "status", "result"):
+        table.add_column(column, overflow="fold")
+    for run in found:
+        record = run.record
+        table.add_row(str(run.path), record["kind"], record["dataset"]["name"], record["status"], headline(record))
+    return print_table(table)
+
+
+@app.command()
+@guarded
+def show(run: Annotated[Path, typer.Argument(help="Run folder.")], json: Json = False, debug: Debug = False) -> None:
+    """Show a run: its record, its settings and its last metrics."""
+    from orl.runs.directory import load_run
+
+    opened = load_run(run)
+    rows = opened.rows("metrics.jsonl")
+    if json:
+        return print_json({"run": str(run), **opened.record, "last_metrics": rows[-1] if rows else None})
+    import json as json_module
+
+    out(json_module.dumps(opened.record, indent=2))
+    out("\n# config.toml\n" + (run / "config.toml").read_text(encoding="utf-8"))
+    if rows:
+        out(f"# last of {len(rows)} metric rows\n{json_module.dumps(rows[-1])}")
+    return None
+
+
+def headline(record: dict[str, Any]) -> str:
+    """The one number of a finished run that matters most."""
+    result = record.get("result", {})
+    if "holdout" in result:
+        return f"rmse/persistence {result['holdout']['rmse_over_persistence']:.3f}"
+    if "score" in result:
+        return f"{'score' if result['score']['normalised'] else 'return'} {result['score']['mean']:.1f}"
+    return "–"

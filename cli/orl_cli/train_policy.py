@@ -1,0 +1,103 @@
+"""`orl train-policy`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from orl_cli.common import (
+    DEFAULT_DATASET,
+    DEFAULT_ROOT,
+    ConfigFile,
+    Dataset,
+    Debug,
+    Device,
+    DryRun,
+    Force,
+    Json,
+    Out,
+    Quiet,
+    Root,
+    Set,
+    guarded,
+    overrides,
+    set_up_machine,
+    show_dry_run,
+)
+from orl_cli.console import out as say
+from orl_cli.console import print_json, reporter_for
+
+
+@guarded
+def train_policy(
+    algo: Annotated[str, typer.Option("--algo", "-a", help="bc, cql, mbpo, mopo, morel or combo.")] = "mopo",
+    dataset: Dataset = DEFAULT_DATASET,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Run folder of a fitted model; by default found below --runs, else fitted first."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Train this seed (default 0).")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Train several at once: 0:3 (end excluded) or 0,2,5.")] = None,
+    seed_axis: Annotated[
+        str, typer.Option(help="vmap: one batched program; map: one after the other, bit-exact with single runs.")
+    ] = "vmap",
+    steps: Annotated[int | None, typer.Option(min=1, help="Gradient updates; rounded up to whole epochs.")] = None,
+    out: Out = None,
+    runs: Root = DEFAULT_ROOT,
+    config: ConfigFile = None,
+    set_: Set = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Go on with an unfinished run of the same settings.")
+    ] = True,
+    device: Device = "auto",
+    force: Force = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Train a policy from a dataset, with or without a model.
+
+    The same command goes on where it was stopped, and prints the result again once it is finished.
+
+    Examples:  orl train-policy --algo combo --seeds 0:3   ·   orl train-policy -a mopo --set agent.penalty_coef=2
+    """
+    set_up_machine(device)
+    from orl.config import merge
+    from orl.data.catalog import load
+    from orl.errors import UsageError
+    from orl.runs.config import resolve_policy
+    from orl.runs.train_policy import default_policy_path, parse_seeds
+    from orl.runs.train_policy import train_policy as train
+
+    reporter = reporter_for(quiet)
+    flags: dict[str, Any] = {"seeds": list(parse_seeds(seed, seeds)), "seed_axis": seed_axis}
+    if steps:
+        flags = merge(flags, {"train": {"steps": steps}})
+    resolved, presets = resolve_policy(dataset, algo, merge(overrides(config, set_), flags))
+    path = out or default_policy_path(runs, resolved)
+    if dry_run:
+        return show_dry_run(resolved, presets, path)
+    if not resume and (path / "run.json").exists() and not force:
+        raise UsageError(f"{path} already holds a run; --no-resume needs another --out, or --force to replace it")
+    data = load(dataset, reporter.message)
+    document = train(data, resolved, path, root=runs, model=model, presets=presets, force=force, reporter=reporter)
+    return print_json(document) if json else _summary(document)
+
+
+def _summary(document: dict[str, Any]) -> None:
+    rate = document["updates_per_second"]
+    say(
+        f"{document['algorithm']} on {document['dataset']['name']}: {document['steps']} updates"
+        + (f" at {rate:.0f}/s" if rate else "")
+        + f", {document['seconds']:.0f} s"
+    )
+    if "score" in document:
+        score, unit = document["score"], "score" if document["score"]["normalised"] else "return"
+        per_seed = ", ".join(f"{value:.1f}" for value in score["per_seed"])
+        say(
+            f"{unit} {score['mean']:.1f} over {score['episodes']} episodes a seed (seeds {document['seeds']}: {per_seed})"
+        )
+    say(f"run: {document['run']}    next: orl evaluate {document['run']}")

@@ -1,0 +1,39 @@
+"""Behaviour cloning beside every score: find the bc run for a dataset, or train one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orl.data.catalog import load
+from orl.runs.config import resolve_policy
+from orl.runs.directory import RunDirectory, find_runs
+from orl.runs.policy import KIND
+from orl.runs.reporter import Reporter
+from orl.runs.train_policy import default_policy_path, train_policy
+
+YARDSTICK_STEPS = 20_000  # cloning has long converged by then; it is a yardstick, not a contender
+
+
+def find_bc(root: Path, fingerprint: str) -> Path | None:
+    """A finished bc run on the data with this fingerprint below `root`."""
+    for run in find_runs(root):
+        record = run.record
+        is_bc = record.get("kind") == KIND and record.get("result", {}).get("algorithm") == "bc"
+        if is_bc and run.finished and record.get("fingerprint") == fingerprint:
+            return run.path
+    return None
+
+
+def bc_for(run: RunDirectory, root: Path, reporter: Reporter) -> Path:
+    """The bc run to hold `run` against: one that is there, else a new one at the dataset's preset."""
+    found = find_bc(root, run.record["fingerprint"])
+    if found is not None:
+        return found
+    name = run.record["dataset"]["name"]
+    config, presets = resolve_policy(name, "bc", {})
+    steps = min(config.train.steps, YARDSTICK_STEPS)
+    config, presets = resolve_policy(name, "bc", {"train": {"steps": steps}})
+    path = default_policy_path(root, config)
+    reporter.message(f"no bc run on this data yet: training one into {path}")
+    train_policy(load(name), config, path, root=root, presets=presets, reporter=reporter)
+    return path
