@@ -77,7 +77,9 @@ def init_fit(ensemble: Ensemble, params: EnsembleParams) -> FitState:
         stale=jnp.asarray(0),
         epoch=jnp.asarray(0),
     )
-    return jax.tree.map(jnp.copy, state)  # snapshots and parameters must not share buffers: epochs donate the state
+    # Copies, because epochs donate the state and snapshots must not share its buffers; of an explicit dtype, because
+    # the weak types of bare numbers turn strong in the first epochs, and each change would compile the epoch anew.
+    return jax.tree.map(lambda x: jnp.array(x, dtype=x.dtype), state)
 
 
 def make_epoch(ensemble: Ensemble) -> Callable[[FitState, Array, FitData, FitData], tuple[FitState, Metrics]]:

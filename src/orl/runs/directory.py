@@ -1,4 +1,4 @@
-"""A run is a folder: its settings, its record, its metrics, its checkpoints; nothing else is needed to understand it."""
+"""A run is a folder: settings, record, metrics, checkpoints; nothing else is needed to understand it."""
 
 from __future__ import annotations
 

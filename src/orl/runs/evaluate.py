@@ -1,4 +1,4 @@
-"""`orl evaluate`: how good trained policies are in the environment, beside the behaviour and the model's own opinion."""
+"""`orl evaluate`: how good policies are in the environment, beside the behaviour and the model's opinion."""
 
 from __future__ import annotations
 

@@ -1,0 +1,41 @@
+# `make demo` and `make test` do all the set-up themselves, on a machine with only Python and git.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.orl-installed
+EXTRAS ?= dev,mujoco
+
+.PHONY: demo test slow lint types bench build clean install
+
+install: $(READY)
+
+$(READY): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e '.[$(EXTRAS)]'
+	touch $@
+
+demo: $(READY)
+	$(BIN)/orl demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+slow: $(READY)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check src cli tests benchmarks
+	$(BIN)/ruff format --check src cli tests benchmarks
+
+types: $(READY)
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks --quick
+
+build: $(READY)
+	$(BIN)/python -m build
+
+clean:
+	rm -rf dist build .pytest_cache .mypy_cache .ruff_cache
