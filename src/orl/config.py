@@ -113,6 +113,7 @@ def find_presets(dataset: str, algorithm: str | None, folder: Path | None = None
     name = Path(dataset).name if Path(dataset).suffix else dataset
     special: list[Preset] = []
     fallback: list[Preset] = []
+    named = False
     for path in sorted(root.rglob("*.toml"), key=lambda p: (len(p.parts), str(p))):
         settings = read_toml(path)
         patterns = settings.pop("datasets", [])
@@ -120,10 +121,10 @@ def find_presets(dataset: str, algorithm: str | None, folder: Path | None = None
         is_fallback = settings.pop("fallback", False)
         if not any(fnmatch.fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns):
             continue
-        if algorithms is not None and algorithm not in algorithms:
-            continue
-        (fallback if is_fallback else special).append(Preset(str(path.relative_to(root)), settings))
-    return special or fallback
+        named = named or not is_fallback
+        if algorithms is None or algorithm in algorithms:
+            (fallback if is_fallback else special).append(Preset(str(path.relative_to(root)), settings))
+    return special if named else fallback
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

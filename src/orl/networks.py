@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 from flax.linen.initializers import lecun_normal, truncated_normal, zeros_init
 
-from orl.types import Array
+from orl.types import Array, Params
 
 Activation = Callable[[Array], Array]
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0  # SAC's reference implementation clips the log standard deviation here
@@ -22,6 +23,11 @@ def truncated_fan_in(divisor: float = 2.0) -> Callable[..., Array]:
         return truncated_normal(1.0 / (divisor * shape[-2] ** 0.5))(key, shape, dtype)
 
     return init
+
+
+def forward(module: nn.Module, params: Params, *inputs: Array) -> Any:
+    """What the module computes from `inputs` with `params`; its type is the module's own."""
+    return module.apply(params, *inputs)
 
 
 class MLP(nn.Module):
@@ -57,7 +63,7 @@ def stacked(members: int, *, shared_input: bool) -> type[nn.Module]:
         MLP,
         variable_axes={"params": 0},
         split_rngs={"params": True},
-        in_axes=None if shared_input else 0,  # type: ignore[arg-type]
+        in_axes=None if shared_input else 0,
         out_axes=0,
         axis_size=members,
     )

@@ -12,7 +12,7 @@ import optax
 from orl.agents.config import PolicyConfig
 from orl.data.normalise import Normaliser
 from orl.distributions import sample_tanh_gaussian
-from orl.networks import Actor
+from orl.networks import Actor, forward
 from orl.types import ActFn, Array, Params
 
 
@@ -45,7 +45,7 @@ def make_act(actor: Actor) -> ActFn:
     """The policy as a function: a sample with a key, tanh of the mean without one."""
 
     def act(params: PolicyParams, key: Array | None, obs: Array) -> Array:
-        mean, log_std = actor.apply(params.actor, params.normaliser.apply(obs))  # type: ignore[misc]
+        mean, log_std = forward(actor, params.actor, params.normaliser.apply(obs))
         if key is None:
             return jnp.tanh(mean)
         return sample_tanh_gaussian(key, mean, log_std)[0]
@@ -57,7 +57,7 @@ def make_sample(actor: Actor) -> Callable[[PolicyParams, Array, Array], tuple[Ar
     """(params, key, obs [..., O]) -> action [..., A] and its log-density [...]. The key is consumed."""
 
     def sample(params: PolicyParams, key: Array, obs: Array) -> tuple[Array, Array]:
-        mean, log_std = actor.apply(params.actor, params.normaliser.apply(obs))  # type: ignore[misc]
+        mean, log_std = forward(actor, params.actor, params.normaliser.apply(obs))
         return sample_tanh_gaussian(key, mean, log_std)
 
     return sample

@@ -80,7 +80,7 @@ def conservative_regulariser(
     adam = optax.adam(config.lagrange_learning_rate)
 
     def init() -> Params:
-        log_weight = jnp.log(jnp.maximum(jnp.asarray(config.conservative_weight), 1e-8))
+        log_weight = jnp.log(jnp.maximum(jnp.asarray(config.conservative_weight, jnp.float32), 1e-8))
         return (log_weight, adam.init(log_weight)) if learned else ()
 
     def weight(state: Params) -> Array:

@@ -24,7 +24,7 @@ from orl.agents.actor import (
 from orl.agents.config import SacConfig
 from orl.agents.critic import polyak_average, soft_td_target, td_loss
 from orl.data.normalise import Normaliser
-from orl.networks import Critics
+from orl.networks import Critics, forward
 from orl.types import Array, Batch, Metrics, Params, Transition
 
 
@@ -79,7 +79,7 @@ def critic_values(config: SacConfig) -> Callable[[Params, Normaliser, Array, Arr
     critics = Critics(config.hidden, config.critics, config.layer_norm)
 
     def q(critic: Params, normaliser: Normaliser, obs: Array, action: Array) -> Array:
-        return critics.apply(critic, normaliser.apply(obs), action)  # type: ignore[return-value]
+        return forward(critics, critic, normaliser.apply(obs), action)
 
     return q
 
@@ -98,7 +98,7 @@ def make_sac(config: SacConfig, action_dim: int, total_updates: int, regulariser
         policy = init_policy(actor, actor_key, normaliser)
         obs_dim = normaliser.mean.shape[0]
         critic = critics.init(critic_key, jnp.zeros((1, obs_dim)), jnp.zeros((1, action_dim)))
-        log_alpha = jnp.log(jnp.asarray(config.initial_alpha))
+        log_alpha = jnp.log(jnp.asarray(config.initial_alpha, jnp.float32))  # not weakly typed: an epoch compiles once
         return SacState(
             policy=policy,
             critic=critic,

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orl.agents.actor import make_act, make_actor, make_sample, uniform_act
-from orl.agents.config import DynaConfig
+from orl.agents.config import DynaConfig, NonNegative, Positive, Rate, Share
 from orl.agents.regularisers import ConservativeConfig, conservative_regulariser
 from orl.agents.sac import critic_values, join, make_sac
 from orl.algorithms.base import Algorithm, Entry, Problem, dyna, ensemble_of
+from orl.errors import UsageError
 from orl.mdp.step import make_step
 from orl.types import Array, Batch
 
@@ -24,13 +25,20 @@ class ComboConfig(ConservativeConfig, DynaConfig):
         real_ratio: the paper's f, 0.5 or 0.8.
     """
 
-    hidden: tuple[int, ...] = (256, 256, 256)
-    actor_learning_rate: float = 1e-4
+    hidden: tuple[Positive, ...] = (256, 256, 256)
+    actor_learning_rate: Rate = 1e-4
     deterministic_backup: bool = True
-    real_ratio: float = 0.5
-    conservative_weight: float = 0.5
+    real_ratio: Share = 0.5
+    conservative_weight: NonNegative = 0.5
     rho: Literal["model", "mixture"] = "mixture"
     rollout_policy: Literal["policy", "uniform"] = "policy"
+
+    def __post_init__(self) -> None:
+        logged_rows = int(self.batch_size * self.real_ratio)
+        if logged_rows == 0:
+            raise UsageError(f"agent.real_ratio {self.real_ratio}: COMBO pushes Q up on logged rows and needs some")
+        if self.rho == "model" and logged_rows == self.batch_size:
+            raise UsageError(f"agent.real_ratio {self.real_ratio} leaves no model rows, which agent.rho = model needs")
 
 
 def build(config: ComboConfig, problem: Problem) -> Algorithm:

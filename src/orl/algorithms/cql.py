@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orl.agents.actor import make_act, make_actor, make_sample
-from orl.agents.config import SacConfig
+from orl.agents.config import NonNegative, Positive, Rate, SacConfig
 from orl.agents.regularisers import ConservativeConfig, conservative_regulariser
 from orl.agents.sac import critic_values, make_sac
 from orl.algorithms.base import Algorithm, Entry, Problem, sac_policy
@@ -15,10 +15,10 @@ from orl.algorithms.base import Algorithm, Entry, Problem, sac_policy
 class CqlConfig(ConservativeConfig, SacConfig):
     """Settings of CQL; sizes and rates after OfflineRL-Kit, whose weight 5 without the 0.5 is the 2.5 here."""
 
-    hidden: tuple[int, ...] = (256, 256, 256)
-    actor_learning_rate: float = 1e-4
+    hidden: tuple[Positive, ...] = (256, 256, 256)
+    actor_learning_rate: Rate = 1e-4
     deterministic_backup: bool = True
-    conservative_weight: float = 2.5
+    conservative_weight: NonNegative = 2.5
 
 
 def build(config: CqlConfig, problem: Problem) -> Algorithm:

@@ -19,7 +19,7 @@ class TrainState(NamedTuple):
     """What an epoch carries to the next: the algorithm's own state and the model's transitions, () without a model."""
 
     agent: Any
-    ring: Ring | tuple[()]
+    ring: Any
 
 
 class TrainData(NamedTuple):
@@ -46,7 +46,7 @@ def init_training(
     algorithm: Algorithm, schedule: Schedule, key: Array, normaliser: Normaliser, obs_dim: int, action_dim: int
 ) -> TrainState:
     """The state before the first epoch. The key is consumed."""
-    ring: Ring | tuple[()] = ()
+    ring: Any = ()
     if algorithm.step is not None:
         capacity = schedule.rollout_batch * schedule.rollout_length * schedule.retain_epochs
         ring = empty_ring(capacity, obs_dim, action_dim)
@@ -61,7 +61,8 @@ def make_epoch(algorithm: Algorithm, schedule: Schedule) -> Epoch:
 
     def epoch(state: TrainState, key: Array, data: TrainData) -> tuple[TrainState, Metrics]:
         rollout_key, update_key = jax.random.split(key)
-        ring, metrics = state.ring, {}
+        ring = state.ring
+        metrics: Metrics = {}
         if algorithm.step is not None:
             ring, metrics = _refill(algorithm, schedule, state, rollout_key, data)
 

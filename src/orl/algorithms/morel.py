@@ -65,8 +65,8 @@ def halt_value(config: MorelConfig, reward: Array) -> Array:
     """The HALT state's value from the logged rewards [N], by the configured rule."""
     if config.halt_value == "offset":
         return jnp.min(reward) + config.halt_offset
-    kappa = config.kappa or jnp.max(jnp.abs(reward))
-    return jnp.asarray(absorbing_value(kappa, config.discount))
+    kappa = jnp.asarray(config.kappa) if config.kappa else jnp.max(jnp.abs(reward))
+    return absorbing_value(kappa, config.discount)
 
 
 def build(config: MorelConfig, problem: Problem) -> Algorithm:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from orl.types import Array
 
@@ -25,7 +26,7 @@ class Normaliser(NamedTuple):
         return z * self.std + self.mean
 
 
-def fit_normaliser(x: np.ndarray, tolerance: float = 1e-6) -> Normaliser:
+def fit_normaliser(x: ArrayLike, tolerance: float = 1e-6) -> Normaliser:
     """Mean and std of the rows of `x` [N, D]; a dimension that does not vary gets std 1, so it maps to 0.
 
     A dimension counts as constant when its std is below `tolerance` times its magnitude (or absolutely, near zero):

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from orl.data.normalise import Normaliser
 from orl.dynamics.config import EnsembleConfig
 from orl.dynamics.loss import soft_clamp
-from orl.networks import MLP, stacked, truncated_fan_in
+from orl.networks import MLP, forward, stacked, truncated_fan_in
 from orl.types import Array, Params
 
 
@@ -87,7 +87,7 @@ class Ensemble:
         net_key, head_key = jax.random.split(key)
         x = jnp.zeros((1, self.obs_dim + self.action_dim))
         net = self.network(self.config.members, shared_input=True).init(net_key, x)
-        head = {}
+        head: Params = {}
         if self.learned_termination:
             head = self.termination_head.init(head_key, jnp.zeros((1, 2 * self.obs_dim + self.action_dim)))
         return EnsembleParams(
@@ -108,8 +108,8 @@ class Ensemble:
             x: standardised inputs, [B, O+A] shared by all members or [M, B, O+A] one batch a member.
         """
         members = jax.tree.leaves(net)[0].shape[0]
-        out = self.network(members, shared_input=x.ndim == 2).apply(net, x)
-        mean, log_var = jnp.split(out, 2, axis=-1)  # type: ignore[arg-type]
+        out = forward(self.network(members, shared_input=x.ndim == 2), net, x)
+        mean, log_var = jnp.split(out, 2, axis=-1)
         return mean, soft_clamp(log_var, params.min_log_var, params.max_log_var)
 
     def predict(self, params: EnsembleParams, obs: Array, action: Array) -> Prediction:
@@ -140,4 +140,4 @@ class Ensemble:
         """Logit [B] that this transition ended the episode, by the learned head."""
         x = params.inputs.apply(jnp.concatenate([obs, action], axis=-1))
         x = jnp.concatenate([x, next_obs_normaliser(params).apply(next_obs)], axis=-1)
-        return self.termination_head.apply(params.termination, x)[..., 0]  # type: ignore[index,return-value]
+        return forward(self.termination_head, params.termination, x)[..., 0]

@@ -11,6 +11,7 @@ import optax
 
 from orl.dynamics.ensemble import Ensemble, EnsembleParams, next_obs_normaliser
 from orl.dynamics.loss import bound_penalty, gaussian_nll, termination_loss, weight_decay
+from orl.networks import forward
 from orl.types import Array, Metrics, Params, Transition
 
 HOLDOUT_CHUNK = 4096  # rows evaluated at a time, so that a large held-out set does not need a large activation
@@ -137,7 +138,7 @@ def _trainable(params: EnsembleParams) -> dict[str, Params]:
 
 def _head_logit(ensemble: Ensemble, params: EnsembleParams, rows: FitData) -> Array:
     x = jnp.concatenate([rows.inputs, rows.next_obs], axis=-1)
-    return ensemble.termination_head.apply(params.termination, x)[..., 0]  # type: ignore[index,return-value]
+    return forward(ensemble.termination_head, params.termination, x)[..., 0]
 
 
 def _epoch_batches(members: int, batch_size: int, rows: int, root: Array, epoch: Array) -> Array:

@@ -29,7 +29,7 @@ def discrepancy_threshold(discrepancy: Array, rule: str, beta: float) -> Array:
     return jnp.mean(discrepancy) + beta * jnp.std(discrepancy)
 
 
-def absorbing_value(kappa: float, discount: float) -> float:
+def absorbing_value(kappa: Array, discount: float) -> Array:
     """Value of a state that pays -kappa per step for ever: -kappa / (1 - discount)."""
     return -kappa / (1.0 - discount)
 

@@ -29,16 +29,13 @@ class Checkpoints:
         """Write `items` as `step`; returns when they are on disk. A step that is already there is left alone."""
         if step in self._manager.all_steps():
             return
-        arguments = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}  # type: ignore[call-arg]
+        arguments = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
         self._manager.save(step, args=ocp.args.Composite(**arguments))
         self._manager.wait_until_finished()
 
     def restore(self, step: int, **templates: Any) -> dict[str, Any]:
         """The named items of `step`, each in the shape of its template (arrays, or shapes from `jax.eval_shape`)."""
-        arguments = {
-            name: ocp.args.StandardRestore(jax.tree.map(_abstract, tree))  # type: ignore[call-arg]
-            for name, tree in templates.items()
-        }
+        arguments = {name: ocp.args.StandardRestore(jax.tree.map(_abstract, tree)) for name, tree in templates.items()}
         restored = self._manager.restore(step, args=ocp.args.Composite(**arguments))
         return {name: restored[name] for name in templates}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -56,8 +56,8 @@ class PolicyRunConfig:
 
     dataset: str
     algorithm: str
-    seeds: tuple[int, ...] = (0,)
-    seed_axis: Annotated[str, Field(pattern="^(vmap|map)$")] = "vmap"
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=1)] = (0,)
+    seed_axis: Literal["vmap", "map"] = "vmap"
     model_seed: int = 0
     model: EnsembleConfig = field(default_factory=EnsembleConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -88,6 +88,9 @@ def policy_config(values: dict[str, Any]) -> PolicyRunConfig:
     algorithm = values.get("algorithm", "")
     if algorithm not in ALGORITHMS:
         raise UsageError(f"unknown algorithm {algorithm!r}{did_you_mean(str(algorithm), ALGORITHMS)}")
-    agent = build(ALGORITHMS[algorithm].config, values.get("agent", {}), "agent.")
+    table = values.get("agent", {})
+    if not isinstance(table, dict):
+        raise UsageError(f"setting agent is a table of settings, not {table!r}")
+    agent = build(ALGORITHMS[algorithm].config, table, "agent.")
     rest = {key: value for key, value in values.items() if key != "agent"}
     return replace(build(PolicyRunConfig, rest), agent=agent)

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from orl.errors import DataError, DivergedError, Interrupted, UsageError
 from orl.evaluation.episodes import EnvSpec
 from orl.runs.checkpoints import Checkpoints
 from orl.runs.config import FitRunConfig, PolicyRunConfig
-from orl.runs.directory import RunDirectory, load_run, open_run, slug, versions
+from orl.runs.directory import RunDirectory, check_folder, load_run, open_run, slug, versions
 from orl.runs.evaluate import play, usable_environment
 from orl.runs.fit_model import FittedModel, default_model_path, find_model, fit_model, load_model
 from orl.runs.interrupt import stop_requested
@@ -75,16 +76,19 @@ def train_policy(
     """Train and return the JSON document of `orl train-policy`; goes on where an earlier call stopped.
 
     Args:
-        model: run folder of a fitted ensemble. Without it, one fitted for this dataset and these settings is looked
-            for below `root`, and fitted if there is none.
+        model: run folder of a fitted ensemble. Without it, the copy in the run's own folder is used, else one fitted
+            for this dataset and these settings is looked for below `root`, and fitted if there is none.
 
     Raises:
         UsageError: the folder holds another run. DataError: the model belongs to another dataset.
         DivergedError: a loss became non-finite. Interrupted: SIGINT or SIGTERM came.
     """
     reporter = reporter or Reporter()
+    check_folder(path, KIND, config, dataset_identity(dataset), force=force)  # before a model is fitted in vain
     fitted = None
     if ALGORITHMS[config.algorithm].needs_model:
+        if model is None and not force and (path / "model" / "run.json").exists():
+            model = path / "model"
         fitted = _model_for(dataset, config, root, model, reporter)
     details = run_details(dataset, presets or []) | {
         "seeds": list(config.seeds),
@@ -177,7 +181,8 @@ def _prepare(
     algorithm = ALGORITHMS[config.algorithm].build(agent, problem)
     schedule = schedule_of(config, algorithm)
     normaliser = fit_normaliser(loaded.train.obs) if agent.normalise_obs else identity_normaliser(spec.obs_dim)
-    state = _initial_states(config, algorithm, schedule, normaliser, spec)
+    # committed to the device, as what an epoch returns is: else the second epoch would compile anew
+    state = jax.device_put(_initial_states(config, algorithm, schedule, normaliser, spec), jax.devices()[0])
     data = train_data(config, algorithm, fitted, loaded)
     best = jax.tree.map(jnp.copy, algorithm.policy(state.agent))
     epoch_fn = over_seeds(make_epoch(algorithm, schedule), len(config.seeds), config.seed_axis)
@@ -190,7 +195,7 @@ def _prepare(
         data=data,
         state=state,
         best=best,
-        best_return=np.full(len(config.seeds), -np.inf),
+        best_return=np.full(len(config.seeds), -np.inf, np.float32),
         env=usable_environment(run, reporter),
         reporter=reporter,
     )
@@ -227,18 +232,25 @@ def epoch_keys(keys: jax.Array, epoch: int) -> jax.Array:
 
 
 def over_seeds(epoch: Epoch, seeds: int, axis: str) -> Callable[..., tuple[TrainState, dict]]:
-    """The epoch over a leading seed axis, jitted, its state donated.
+    """(states, keys, data) -> (states, metrics), all with a leading seed axis S: the epoch of every seed, compiled.
 
-    One seed runs the plain program (also as the body of "map", so that "map" gives the same bits as single runs);
-    "vmap" batches the seeds, which is faster and rounds differently.
+    "vmap" batches the seeds in one program, which is faster and rounds differently. "map" (and a single seed) runs the
+    one-seed program seed by seed, so its bits do not depend on how many seeds there are: were the loop over seeds
+    inside the program, XLA would fuse it differently for one seed and for several.
     """
+    if axis == "vmap" and seeds > 1:
+        return jax.jit(jax.vmap(epoch, in_axes=(0, 0, None)), donate_argnums=0)
+    one_seed = jax.jit(epoch, donate_argnums=0)
 
-    def run(state: TrainState, keys: jax.Array, data: TrainData) -> tuple[TrainState, dict]:
-        if axis == "vmap" and seeds > 1:
-            return jax.vmap(epoch, in_axes=(0, 0, None))(state, keys, data)
-        return jax.lax.map(lambda one: epoch(one[0], one[1], data), (state, keys))
+    def run(states: TrainState, keys: jax.Array, data: TrainData) -> tuple[TrainState, dict]:
+        results = [one_seed(jax.tree.map(partial(_row, i), states), keys[i], data) for i in range(seeds)]
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *results)
 
-    return jax.jit(run, donate_argnums=0)
+    return run
+
+
+def _row(index: int, leaf: jax.Array) -> jax.Array:
+    return leaf[index]
 
 
 def _initial_states(
@@ -292,9 +304,10 @@ def _one_epoch(training: _Training, epoch: int) -> float:
     for name, values in rows.items():
         if not np.isfinite(values).all():
             seed = config.seeds[int(np.argmin(np.isfinite(values)))]
+            run.update(status="diverged")
             raise DivergedError(
-                f"training diverged by step {step}: {name} of seed {seed} is not finite; the last checkpoint in"
-                f" {run.path} is kept; try lower agent.critic_learning_rate or agent.rollout_length"
+                f"training diverged by step {step}: {name} of seed {seed} is not finite; the checkpoints in {run.path}"
+                f" are kept; try lower learning rates{' or rollout_length' if training.algorithm.step else ''} in agent"
             )
     evaluation = _evaluate_if_due(training, epoch)
     for index, seed in enumerate(config.seeds):
@@ -314,9 +327,8 @@ def _evaluate_if_due(training: _Training, epoch: int) -> dict[str, list[float]]:
         return {}
     policy = training.algorithm.policy(training.state.agent)
     episodes = training.config.train.eval_episodes
-    returns = play(
-        training.run, training.algorithm.act, policy, episodes, TRAINING_EVAL_SEED, training.env
-    ).returns.mean(axis=1)
+    played = play(training.run, training.algorithm.act, policy, episodes, TRAINING_EVAL_SEED, training.env)
+    returns = played.returns.mean(axis=1).astype(np.float32)  # what a checkpoint can hold, so that resuming is exact
     better = returns > training.best_return
     training.best_return = np.where(better, returns, training.best_return)
     mask = jnp.asarray(better)
@@ -333,8 +345,9 @@ def _final_score(training: _Training) -> dict[str, Any]:
     reference = training.dataset.reference
 
     def scored(returns: Any) -> dict[str, Any]:
-        scores = reference.score(returns) if reference else np.asarray(returns)
-        return {"mean": float(np.mean(scores)), "per_seed": np.asarray(scores, float).tolist()}
+        returns = np.asarray(returns, np.float64)
+        scores = reference.score(returns) if reference else returns
+        return {"mean": float(np.mean(scores)), "per_seed": scores.tolist()}
 
     return {
         "score": scored(last) | {"episodes": training.config.train.eval_episodes, "normalised": reference is not None},
@@ -355,18 +368,19 @@ def _restore(training: _Training, checkpoints: Checkpoints) -> int:
         progress={"best_return": jnp.asarray(training.best_return)},
     )
     training.state, training.best = items["state"], items["policy"]["best"]
-    training.best_return = np.asarray(items["progress"]["best_return"], np.float64)
+    training.best_return = np.asarray(items["progress"]["best_return"])
     training.reporter.message(f"going on from epoch {latest} of {training.config.train.epochs}")
     return latest
 
 
 def _save(training: _Training, checkpoints: Checkpoints, epoch: int) -> None:
     policy = training.algorithm.policy(training.state.agent)
+    evaluated = np.isfinite(training.best_return).all()
     checkpoints.save(
         epoch,
         {
             "state": training.state,
-            "policy": {"last": policy, "best": training.best},
+            "policy": {"last": policy, "best": training.best if evaluated else policy},
             "progress": {"best_return": jnp.asarray(training.best_return)},
         },
     )
