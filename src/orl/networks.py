@@ -19,7 +19,7 @@ def truncated_fan_in(divisor: float = 2.0) -> Callable[..., Array]:
     """Initialiser of the MBPO/MOPO ensembles: truncated normal with std 1 / (divisor * sqrt(fan_in))."""
 
     def init(key: Array, shape: Sequence[int], dtype: object = jnp.float32) -> Array:
-        # flax's truncated_normal rescales so that its argument is the std before truncation, as TensorFlow's does
+        # flax, like TensorFlow, takes the std before truncation at two of them; what comes out has 0.88 of it
         return truncated_normal(1.0 / (divisor * shape[-2] ** 0.5))(key, shape, dtype)
 
     return init

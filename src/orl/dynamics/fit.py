@@ -142,7 +142,10 @@ def _head_logit(ensemble: Ensemble, params: EnsembleParams, rows: FitData) -> Ar
 
 
 def _epoch_batches(members: int, batch_size: int, rows: int, root: Array, epoch: Array) -> Array:
-    """[steps, E+1, B] row indices: each member's own bootstrap in a new order, and all rows in a new order."""
+    """[steps, E+1, B] row indices: each member's own bootstrap in a new order, and all rows in a new order.
+
+    Batches are whole: what is left over at the end of the order sits this epoch out.
+    """
     bootstrap_key, shuffle_key = jax.random.fold_in(root, 0), jax.random.fold_in(jax.random.fold_in(root, 1), epoch)
     drawn = bootstrap_rows(bootstrap_key, members, rows)
     everything = jnp.concatenate([drawn, jnp.arange(rows)[None]])

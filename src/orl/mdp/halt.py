@@ -65,5 +65,5 @@ def halt(step: StepFn, discount: float, *, bootstrapped: bool) -> StepFn:
 
 
 def is_unknown(params: HaltParams, uncertainty: Array) -> Array:
-    """U(s, a) [B]: whether the detector calls these state-actions unknown."""
-    return uncertainty > params.threshold
+    """U(s, a) [B]: whether the detector calls these state-actions unknown; a NaN uncertainty is unknown too."""
+    return ~(uncertainty <= params.threshold)
