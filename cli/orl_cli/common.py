@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -19,9 +20,18 @@ from orl_cli.console import error_line
 P = ParamSpec("P")
 R = TypeVar("R")
 
+DEFAULT_ROOT = Path("runs")
+DEFAULT_DATASET = "orl/pendulum/mixed-v0"
+DEFAULT_ALGORITHM = "mopo"
+
 Dataset = Annotated[
-    str,
-    typer.Option("--dataset", "-d", help="Dataset id, or path of a D4RL .hdf5 or NeoRL .npz file.", show_default=True),
+    str | None,
+    typer.Option(
+        "--dataset",
+        "-d",
+        help="Dataset id, or path of a D4RL .hdf5 or NeoRL .npz file.",
+        show_default=DEFAULT_DATASET,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
@@ -37,9 +47,6 @@ Set = Annotated[
     list[str] | None, typer.Option("--set", help="One setting, such as agent.penalty_coef=2.5; repeatable.")
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, gpu or tpu.")]
-
-DEFAULT_ROOT = Path("runs")
-DEFAULT_DATASET = "orl/pendulum/mixed-v0"
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
@@ -84,7 +91,7 @@ def set_up_machine(device: str = "auto") -> None:
         jax.config.update("jax_platforms", {"gpu": "cuda"}.get(device, device))
         try:
             jax.devices()
-        except RuntimeError:
+        except (RuntimeError, AssertionError):  # jax asserts where the platform is unknown to it
             extra = {"gpu": "cuda"}.get(device, device)
             raise MissingError(
                 f"no {device} found by jax; install its support with: pip install 'orl[{extra}]'"
@@ -95,14 +102,21 @@ def set_up_machine(device: str = "auto") -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 
-def overrides(config: Path | None, assignments: list[str] | None) -> dict[str, Any]:
-    """`--config` and `--set` as one tree, the latter on top."""
+def overrides(config: Path | None, assignments: list[str] | None, **flags: Any) -> dict[str, Any]:
+    """`--config`, `--set` and the flags that were given (not None) as one tree, each on top of the one before."""
     from orl.config import merge, parse_assignment, read_toml
 
     tree = read_toml(config) if config else {}
     for assignment in assignments or []:
         tree = merge(tree, parse_assignment(assignment))
-    return tree
+    return merge(tree, {key: value for key, value in flags.items() if value is not None})
+
+
+def stamp(began: float, run: str | list[str] | None = None) -> dict[str, Any]:
+    """What every JSON document starts with; `began` is a reading of `time.perf_counter`."""
+    from orl.runs.directory import SCHEMA, versions
+
+    return {"schema": SCHEMA, "run": run, "seconds": time.perf_counter() - began, "versions": versions()}
 
 
 def show_dry_run(config: Any, presets: list[Any], path: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any
 
 import typer
 
-from orl_cli.common import DEFAULT_DATASET, Debug, Json, Quiet, guarded
+from orl_cli.common import DEFAULT_DATASET, Debug, Json, Quiet, guarded, stamp
 from orl_cli.console import out, print_json, print_table, reporter_for
 
 app = typer.Typer(help="Datasets: what there is, what is in it, and how to get more.", no_args_is_help=True)
@@ -17,17 +18,18 @@ Name = Annotated[str, typer.Argument(help="Dataset id or file path.")]
 @guarded
 def list_(json: Json = False, debug: Debug = False) -> None:
     """List the embedded datasets and the local Minari ones."""
+    began = time.perf_counter()
     from orl.data.catalog import list_datasets
-    from orl.runs.directory import SCHEMA
 
     found = list_datasets()
     if json:
-        return print_json({"schema": SCHEMA, "datasets": [info._asdict() for info in found]})
+        return print_json(stamp(began) | {"datasets": [info._asdict() for info in found]})
     from rich.table import Table
 
     table = Table()
-    for column in ("dataset", "environment", "where"):
-        table.add_column(column)
+    table.add_column("dataset", no_wrap=True)
+    for column in ("environment", "where"):
+        table.add_column(column, overflow="fold")
     for column in ("steps", "episodes"):
         table.add_column(column, justify="right")
     for info in found:
@@ -39,12 +41,12 @@ def list_(json: Json = False, debug: Debug = False) -> None:
 @guarded
 def show(name: Name = DEFAULT_DATASET, json: Json = False, quiet: Quiet = False, debug: Debug = False) -> None:
     """Load a dataset, check it, and describe it."""
+    began = time.perf_counter()
     from orl.data.catalog import load, summary
-    from orl.runs.directory import SCHEMA
 
     found = summary(load(name, reporter_for(quiet).message))
     if json:
-        return print_json({"schema": SCHEMA, **found})
+        return print_json(stamp(began) | found)
     from rich.table import Table
 
     table = Table(title=name, title_justify="left", show_header=False)

@@ -95,7 +95,7 @@ def score_table(dataset: str, documents: list[dict[str, Any]]) -> Any:
 def behaviour_rows(behaviour: dict[str, Any], normalised: bool) -> list[list[str]]:
     """The log itself: its mean episode and its best."""
     mean, best = (behaviour["score"], behaviour["best_score"]) if normalised else (behaviour["mean"], behaviour["best"])
-    rows = [["behaviour, mean", f"{mean:.1f}"], ["behaviour, best episode", f"{best:.1f}"]]
+    rows = [["behaviour", f"{mean:.1f}"], ["best logged episode", f"{best:.1f}"]]
     return [row + [""] * 5 for row in rows]
 
 

@@ -30,8 +30,10 @@ from orl_cli.console import print_json, print_table, reporter_for
 
 @guarded
 def fit_model(
-    dataset: Dataset = DEFAULT_DATASET,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of initialisation and bootstrap.")] = 0,
+    dataset: Dataset = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of initialisation and bootstrap.", show_default="0")
+    ] = None,
     out: Out = None,
     runs: Root = DEFAULT_ROOT,
     config: ConfigFile = None,
@@ -56,7 +58,9 @@ def fit_model(
     from orl.runs.fit_model import fit_model as fit
 
     reporter = reporter_for(quiet)
-    resolved, presets = resolve_fit(dataset, overrides(config, set_) | {"seed": seed})
+    settings = overrides(config, set_, dataset=dataset, seed=seed)
+    dataset = str(settings.get("dataset", DEFAULT_DATASET))
+    resolved, presets = resolve_fit(dataset, settings)
     data = load(dataset, reporter.message)
     path = out or default_model_path(runs, data, resolved)
     if dry_run:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from orl_cli.common import DEFAULT_ROOT, Debug, Json, Root, guarded
+from orl_cli.common import DEFAULT_ROOT, Debug, Json, Root, guarded, stamp
 from orl_cli.console import out, print_json, print_table
 
 app = typer.Typer(help="Runs: what was fitted and trained, and how it went.", no_args_is_help=True)
@@ -17,11 +18,13 @@ app = typer.Typer(help="Runs: what was fitted and trained, and how it went.", no
 @guarded
 def list_(runs: Root = DEFAULT_ROOT, json: Json = False, debug: Debug = False) -> None:
     """List the runs below a folder."""
-    from orl.runs.directory import SCHEMA, find_runs
+    began = time.perf_counter()
+    from orl.runs.directory import find_runs
 
     found = list(find_runs(runs))
     if json:
-        return print_json({"schema": SCHEMA, "runs": [{"run": str(run.path), **run.record} for run in found]})
+        records = [{"run": str(run.path), **run.record} for run in found]
+        return print_json(stamp(began, [record["run"] for record in records]) | {"runs": records})
     if not found:
         return out(f"no runs below {runs}; `orl train-policy` makes one")
     from rich.table import Table
@@ -44,7 +47,8 @@ def show(run: Annotated[Path, typer.Argument(help="Run folder.")], json: Json = 
     opened = load_run(run)
     rows = opened.rows("metrics.jsonl")
     if json:
-        return print_json({"run": str(run), **opened.record, "last_metrics": rows[-1] if rows else None})
+        record = {"run": str(run), "seconds": None, **opened.record}
+        return print_json(record | {"last_metrics": rows[-1] if rows else None})
     import json as json_module
 
     out(json_module.dumps(opened.record, indent=2))

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from orl_cli.common import (
+    DEFAULT_ALGORITHM,
     DEFAULT_DATASET,
     DEFAULT_ROOT,
     ConfigFile,
@@ -32,8 +33,11 @@ from orl_cli.console import print_json, reporter_for
 
 @guarded
 def train_policy(
-    algo: Annotated[str, typer.Option("--algo", "-a", help="bc, cql, mbpo, mopo, morel or combo.")] = "mopo",
-    dataset: Dataset = DEFAULT_DATASET,
+    algo: Annotated[
+        str | None,
+        typer.Option("--algo", "-a", help="bc, cql, mbpo, mopo, morel or combo.", show_default=DEFAULT_ALGORITHM),
+    ] = None,
+    dataset: Dataset = None,
     model: Annotated[
         Path | None,
         typer.Option(help="Run folder of a fitted model; by default found below --runs, else fitted first."),
@@ -41,8 +45,11 @@ def train_policy(
     seed: Annotated[int | None, typer.Option(min=0, help="Train this seed (default 0).")] = None,
     seeds: Annotated[str | None, typer.Option(help="Train several at once: 0:3 (end excluded) or 0,2,5.")] = None,
     seed_axis: Annotated[
-        str, typer.Option(help="vmap: one batched program; map: one after the other, bit-exact with single runs.")
-    ] = "vmap",
+        str | None,
+        typer.Option(
+            help="vmap: one batched program; map: one after the other, bit-exact with single runs.", show_default="vmap"
+        ),
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Gradient updates; rounded up to whole epochs.")] = None,
     out: Out = None,
     runs: Root = DEFAULT_ROOT,
@@ -65,7 +72,6 @@ def train_policy(
     Examples:  orl train-policy --algo combo --seeds 0:3   ·   orl train-policy -a mopo --set agent.penalty_coef=2
     """
     set_up_machine(device)
-    from orl.config import merge
     from orl.data.catalog import load
     from orl.errors import UsageError
     from orl.runs.config import resolve_policy
@@ -73,10 +79,11 @@ def train_policy(
     from orl.runs.train_policy import train_policy as train
 
     reporter = reporter_for(quiet)
-    flags: dict[str, Any] = {"seeds": list(parse_seeds(seed, seeds)), "seed_axis": seed_axis}
-    if steps:
-        flags = merge(flags, {"train": {"steps": steps}})
-    resolved, presets = resolve_policy(dataset, algo, merge(overrides(config, set_), flags))
+    chosen = None if seed is None and seeds is None else list(parse_seeds(seed, seeds))
+    length = {"steps": steps} if steps else None
+    settings = overrides(config, set_, dataset=dataset, algorithm=algo, seeds=chosen, seed_axis=seed_axis, train=length)
+    dataset = str(settings.get("dataset", DEFAULT_DATASET))
+    resolved, presets = resolve_policy(dataset, str(settings.get("algorithm", DEFAULT_ALGORITHM)), settings)
     path = out or default_policy_path(runs, resolved)
     if dry_run:
         return show_dry_run(resolved, presets, path)
@@ -97,7 +104,6 @@ def _summary(document: dict[str, Any]) -> None:
     if "score" in document:
         score, unit = document["score"], "score" if document["score"]["normalised"] else "return"
         per_seed = ", ".join(f"{value:.1f}" for value in score["per_seed"])
-        say(
-            f"{unit} {score['mean']:.1f} over {score['episodes']} episodes a seed (seeds {document['seeds']}: {per_seed})"
-        )
+        say(f"{unit} {score['mean']:.1f} over {score['episodes']} episodes a seed")
+        say(f"seeds {document['seeds']}: {per_seed}")
     say(f"run: {document['run']}    next: orl evaluate {document['run']}")

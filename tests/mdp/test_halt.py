@@ -46,9 +46,10 @@ def test_a_one_off_penalty_takes_the_place_of_the_reward() -> None:
 
 
 def test_unknown_means_above_the_threshold() -> None:
-    """U = TRUE iff disc > threshold: at the threshold itself the pair is known."""
+    """U = TRUE iff disc > threshold: at the threshold itself the pair is known. A NaN is never known."""
     params = HaltParams(jnp.zeros(()), jnp.asarray(0.5), jnp.zeros(()))
-    np.testing.assert_array_equal(is_unknown(params, jnp.asarray([0.0, 0.5, 0.50001])), [False, False, True])
+    unknown = is_unknown(params, jnp.asarray([0.0, 0.5, 0.50001, jnp.nan]))
+    np.testing.assert_array_equal(unknown, [False, False, True, True])
 
 
 @pytest.mark.parametrize("bootstrapped", [True, False])

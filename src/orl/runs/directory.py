@@ -116,12 +116,14 @@ def open_run(
     Raises:
         UsageError: the folder holds something else, or a run with other settings.
     """
+    check_folder(path, kind, config, identity, force=force)
     if force and (path / "run.json").exists():
         shutil.rmtree(path)
     if (path / "run.json").exists():
-        return _reopen(path, kind, config, identity)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise UsageError(f"{path} exists and is not a run folder; choose another with --out")
+        run = load_run(path)
+        if not run.finished:
+            run.update(status="running")
+        return run
     try:
         path.mkdir(parents=True, exist_ok=True)
         (path / "config.toml").write_text(to_toml(config), encoding="utf-8")
@@ -130,6 +132,15 @@ def open_run(
     except OSError as error:
         raise UsageError(f"cannot write the run folder {path}: {error.strerror}; choose another with --out") from None
     return run
+
+
+def check_folder(path: Path, kind: str, config: Any, identity: Mapping[str, Any], *, force: bool = False) -> None:
+    """Raise UsageError unless `open_run` may use the folder: it is new, empty, or holds the same run."""
+    if (path / "run.json").exists():
+        if not force:
+            _check_same(path, kind, config, identity)
+    elif path.exists() and not (path.is_dir() and _is_fresh(path, config)):
+        raise UsageError(f"{path} exists and is not a run folder; choose another with --out")
 
 
 def load_run(path: Path, kind: str | None = None) -> RunDirectory:
@@ -144,20 +155,30 @@ def load_run(path: Path, kind: str | None = None) -> RunDirectory:
     if record.get("schema") != SCHEMA:
         raise DataError(f"{path} was written with schema {record.get('schema')}; this version reads {SCHEMA}")
     if kind and record.get("kind") != kind:
-        raise DataError(f"{path} is a run of kind {record.get('kind')}; a {kind} is needed here")
+        raise DataError(f"{path} is a run of kind {record.get('kind')}; one of kind {kind} is needed here")
     return RunDirectory(path, record)
 
 
 def find_runs(root: Path) -> Iterator[RunDirectory]:
     """Every readable run below `root`, by path; the copies inside other runs are left out."""
     for record in sorted(root.glob("*/*/run.json")) + sorted(root.glob("*/run.json")):
+        if (record.parent.parent / "run.json").exists():
+            continue
         try:
             yield load_run(record.parent)
         except DataError:
             continue
 
 
-def _reopen(path: Path, kind: str, config: Any, identity: Mapping[str, Any]) -> RunDirectory:
+def _is_fresh(path: Path, config: Any) -> bool:
+    """Empty, or where the same run was killed before its run.json was there."""
+    names = {entry.name for entry in path.iterdir() if not entry.name.startswith("run.json")}
+    return not names or (
+        names == {"config.toml"} and (path / "config.toml").read_text(encoding="utf-8") == to_toml(config)
+    )
+
+
+def _check_same(path: Path, kind: str, config: Any, identity: Mapping[str, Any]) -> None:
     run = load_run(path)
     wanted = {"kind": kind, **identity, **_flat(as_tree(config))}
     there = {"kind": run.record["kind"], **{k: run.record.get(k) for k in identity}, **_flat(_config_tree(path))}
@@ -167,7 +188,6 @@ def _reopen(path: Path, kind: str, config: Any, identity: Mapping[str, Any]) -> 
                 f"{path} holds another run: {key} is {there.get(key)!r} there and {wanted.get(key)!r} now;"
                 " choose another folder with --out, or replace it with --force"
             )
-    return run
 
 
 def _config_tree(path: Path) -> dict[str, Any]:

@@ -152,6 +152,7 @@ def model_value(
             "mean_return": None,
             "score": None,
             "gap": None,
+            "per_seed": None,
             "horizon": horizon,
             "note": "the model's rollouts blew up",
         }

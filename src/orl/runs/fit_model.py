@@ -201,6 +201,7 @@ def _one_epoch(
     row: Mapping[str, float] = {key: float(value) for key, value in metrics.items()}
     if not all(np.isfinite(value) for value in row.values()):
         names = ", ".join(key for key, value in row.items() if not np.isfinite(value))
+        run.update(status="diverged")
         raise DivergedError(
             f"the fit diverged in epoch {epoch}: {names} not finite; try a lower model.learning_rate"
             " or --set model.standardise_targets=true"

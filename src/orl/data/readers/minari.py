@@ -112,7 +112,7 @@ def _reference(metadata: dict[str, Any]) -> Reference | None:
     low, high = metadata.get("ref_min_score"), metadata.get("ref_max_score")
     if not isinstance(low, int | float) or not isinstance(high, int | float) or not -math.inf < low < high < math.inf:
         return None
-    return Reference(float(low), float(high), f"dataset metadata (0 = return {low:.6g}, 100 = return {high:.6g})")
+    return Reference(float(low), float(high), "the dataset's metadata")
 
 
 def _read_episodes(
