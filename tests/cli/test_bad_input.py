@@ -14,6 +14,7 @@ import pytest
 
 WORDS = ["agent.hidden=[8]", "agent.batch_size=16", "train.epoch_steps=10", "train.eval_episodes=1"]
 TINY = [word for assignment in WORDS for word in ("--set", assignment)]
+MOPO = [*TINY, "--set", "agent.rollout_batch=16"]
 BC = ["train-policy", "-a", "bc", "--steps", 20, *TINY]
 
 
@@ -66,7 +67,7 @@ def test_bad_data_ends_with_3_and_writes_nothing(
 def test_a_model_of_another_dataset_is_refused(
     orl: Callable[..., Any], fitted: dict[str, Any], plain_log: Path, tmp_path: Path
 ) -> None:
-    words = ["train-policy", "-a", "mopo", "-d", plain_log, "--runs", tmp_path / "runs", *TINY]
+    words = ["train-policy", "-a", "mopo", "-d", plain_log, "--steps", 10, "--runs", tmp_path / "runs", *MOPO]
     line = refusal(orl(*words, "--model", fitted["run"]), 3)
     assert f"{fitted['run']} was fitted on tiny/pendulum-v0, another dataset than {plain_log}" in line
     assert not (tmp_path / "runs").exists()
@@ -75,7 +76,7 @@ def test_a_model_of_another_dataset_is_refused(
 def test_a_model_that_is_none_is_refused(
     orl: Callable[..., Any], cloned: dict[str, Any], fitted: dict[str, Any], pendulum_log: str, tmp_path: Path
 ) -> None:
-    words = ["train-policy", "-a", "mopo", "-d", pendulum_log, "--runs", tmp_path / "runs", *TINY]
+    words = ["train-policy", "-a", "mopo", "-d", pendulum_log, "--steps", 10, "--runs", tmp_path / "runs", *MOPO]
     assert "is not a run folder" in refusal(orl(*words, "--model", tmp_path), 3)
     assert "of kind policy; one of kind ensemble is needed" in refusal(orl(*words, "--model", cloned["run"]), 3)
     unfinished = tmp_path / "unfinished"
