@@ -30,11 +30,11 @@ def list_(runs: Root = DEFAULT_ROOT, json: Json = False, debug: Debug = False) -
     from rich.table import Table
 
     table = Table()
-    for column in ("run", "kind", "dataset", "status", "result"):
-        table.add_column(column, overflow="fold")
+    for column, fixed in (("run", False), ("kind", False), ("status", True), ("result", True)):
+        table.add_column(column, overflow="fold", no_wrap=fixed)
     for run in found:
         record = run.record
-        table.add_row(str(run.path), record["kind"], record["dataset"]["name"], record["status"], headline(record))
+        table.add_row(str(run.path), record["kind"], record["status"], headline(record))
     return print_table(table)
 
 
@@ -62,7 +62,7 @@ def headline(record: dict[str, Any]) -> str:
     """The one number of a finished run that matters most."""
     result = record.get("result", {})
     if "holdout" in result:
-        return f"rmse/persistence {result['holdout']['rmse_over_persistence']:.3f}"
+        return f"rmse/pers. {result['holdout']['rmse_over_persistence']:.3f}"
     if "score" in result:
         return f"{'score' if result['score']['normalised'] else 'return'} {result['score']['mean']:.1f}"
     return "–"

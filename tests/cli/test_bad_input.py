@@ -154,9 +154,9 @@ def test_evaluate_checks_every_folder_first(
 ) -> None:
     before = sorted(os.listdir(cloned["run"]))
     assert "is not a run folder" in refusal(orl("evaluate", cloned["run"], tmp_path, "--episodes", 1), 3)
-    assert "of kind ensemble; one of kind policy is needed" in refusal(
-        orl("evaluate", fitted["run"], "--episodes", 1), 3
-    )
+    done = orl("evaluate", cloned["run"], fitted["run"], "--episodes", 1)
+    assert "of kind ensemble; one of kind policy is needed" in refusal(done, 3)
+    assert "evaluating" not in done.err
     assert sorted(os.listdir(cloned["run"])) == before
 
 
