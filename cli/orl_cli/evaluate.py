@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from orl.errors import OrlError
 from orl_cli.common import DEFAULT_ROOT, Debug, Device, Json, Quiet, Root, guarded, set_up_machine
-from orl_cli.console import print_json, print_table, reporter_for
+from orl_cli.console import error_line, print_json, print_table, reporter_for
 
 
 @guarded
@@ -40,17 +42,12 @@ def evaluate(
     spec = EnvSpec(env) if env else None
     opened = [load_run(path, "policy") for path in run]  # a wrong path is said before an hour of episodes, not after
     documents = [judge(path, episodes=episodes, seed=seed, env=spec, reporter=reporter) for path in run]
-    yardsticks: dict[str, dict[str, Any]] = {}
-    for one, document in zip(opened, documents, strict=True):
-        if not bc:
-            continue
-        fingerprint = one.record["fingerprint"]
-        if document["algorithm"] == "bc":
-            yardsticks.setdefault(fingerprint, document)
-        if fingerprint not in yardsticks:
-            path = bc_for(one, runs, reporter)
-            yardsticks[fingerprint] = judge(path, episodes=episodes, seed=seed, env=spec, reporter=reporter)
-        document["bc"] = {key: yardsticks[fingerprint][key] for key in ("run", "score", "best_score")}
+    if bc:
+        put_bc_beside(
+            opened,
+            documents,
+            lambda one: judge(bc_for(one, runs, reporter), episodes=episodes, seed=seed, env=spec, reporter=reporter),
+        )
     if json:
         seconds = sum(document["seconds"] for document in documents)
         many = {"schema": 1, "run": [str(p) for p in run], "seconds": seconds, "versions": documents[0]["versions"]}
@@ -60,6 +57,26 @@ def evaluate(
         chosen = [d for one, d in zip(opened, documents, strict=True) if one.record["dataset"]["name"] == name]
         print_table(score_table(name, chosen))
     return None
+
+
+def put_bc_beside(opened: list[Any], documents: list[dict[str, Any]], judge_bc: Callable[[Any], dict]) -> None:
+    """Add `bc` to every document: one of those given where it is bc, else what `judge_bc(run)` finds out.
+
+    Where that fails (the dataset is gone, say) the results stand without bc, and a line says why.
+    """
+    yardsticks: dict[str, dict[str, Any]] = {}
+    for one, document in zip(opened, documents, strict=True):
+        if document["algorithm"] == "bc":
+            yardsticks.setdefault(one.record["fingerprint"], document)
+    for one, document in zip(opened, documents, strict=True):
+        fingerprint = one.record["fingerprint"]
+        try:
+            if fingerprint not in yardsticks:
+                yardsticks[fingerprint] = judge_bc(one)
+        except OrlError as error:
+            error_line(f"note: no bc beside {document['run']}: {error}")
+            continue
+        document["bc"] = {key: yardsticks[fingerprint][key] for key in ("run", "score", "best_score")}
 
 
 def score_table(dataset: str, documents: list[dict[str, Any]]) -> Any:

@@ -85,6 +85,8 @@ def train_policy(
     """
     reporter = reporter or Reporter()
     check_folder(path, KIND, config, dataset_identity(dataset), force=force)  # before a model is fitted in vain
+    if force and model is not None and Path(model).resolve().is_relative_to(path.resolve()):
+        raise UsageError(f"--force would delete {model} together with {path}; copy the model elsewhere first")
     fitted = None
     if ALGORITHMS[config.algorithm].needs_model:
         if model is None and not force and (path / "model" / "run.json").exists():
@@ -375,6 +377,10 @@ def _restore(training: _Training, checkpoints: Checkpoints) -> int:
 
 def _save(training: _Training, checkpoints: Checkpoints, epoch: int) -> None:
     policy = training.algorithm.policy(training.state.agent)
+    if not all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(policy)):
+        # metrics are means from before each update, so the last one can break the parameters unseen
+        training.run.update(status="diverged")
+        raise DivergedError(f"a policy parameter is not finite after epoch {epoch}; earlier checkpoints are kept")
     evaluated = np.isfinite(training.best_return).all()
     checkpoints.save(
         epoch,
