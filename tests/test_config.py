@@ -17,7 +17,7 @@ from orl.config import build, did_you_mean, find_presets, merge, parse_assignmen
 from orl.dynamics.config import EnsembleConfig
 from orl.errors import UsageError
 from orl.runs.config import TrainConfig, policy_config, resolve_fit, resolve_policy
-from orl.runs.train_policy import parse_seeds
+from orl.runs.seeds import parse_seeds
 
 BAD = [
     ("hidden", [0]),

@@ -75,7 +75,8 @@ def train_policy(
     from orl.data.catalog import load
     from orl.errors import UsageError
     from orl.runs.config import resolve_policy
-    from orl.runs.train_policy import default_policy_path, parse_seeds
+    from orl.runs.seeds import parse_seeds
+    from orl.runs.train_policy import default_policy_path
     from orl.runs.train_policy import train_policy as train
 
     reporter = reporter_for(quiet)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny_problem import Trainer
 
-from orl.runs.train_policy import epoch_keys, seed_keys
+from orl.runs.seeds import epoch_keys, seed_keys
 
 SEEDS = (0, 1, 4)
 EPOCHS, UPDATES = 4, 25  # of updates an epoch

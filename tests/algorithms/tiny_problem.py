@@ -16,7 +16,7 @@ from orl.config import build
 from orl.data.normalise import Normaliser, identity_normaliser
 from orl.dynamics.config import EnsembleConfig
 from orl.dynamics.ensemble import Ensemble
-from orl.runs.train_policy import epoch_keys, over_seeds, seed_keys
+from orl.runs.seeds import epoch_keys, over_seeds, seed_keys
 from orl.types import Batch, Transition
 
 OBS, ACTIONS, LOGGED = 3, 2, 40

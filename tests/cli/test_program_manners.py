@@ -164,7 +164,7 @@ def test_flags_win_over_set_and_set_over_the_file_and_what_is_not_given_wins_ove
 
 
 def test_seed_options() -> None:
-    from orl.runs.train_policy import parse_seeds
+    from orl.runs.seeds import parse_seeds
 
     assert parse_seeds(None, None) == (0,)
     assert parse_seeds(3, None) == (3,)

@@ -16,7 +16,7 @@ from orl.evaluation.episodes import EnvSpec
 from orl.runs import evaluate as judging
 from orl.runs.directory import load_run
 from orl.runs.policy import rebuild, stacked_params
-from orl.runs.train_policy import TRAINING_EVAL_SEED
+from orl.runs.training import TRAINING_EVAL_SEED
 
 
 @pytest.fixture(scope="module")

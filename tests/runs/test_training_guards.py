@@ -14,7 +14,8 @@ from orl.data.catalog import load
 from orl.errors import DivergedError, UsageError
 from orl.runs.directory import load_run
 from orl.runs.policy import rebuild
-from orl.runs.train_policy import _save, train_policy
+from orl.runs.train_policy import train_policy
+from orl.runs.training import save
 
 
 @pytest.mark.parametrize(("value", "saved"), [(1.0, 1), (jnp.nan, 0), (jnp.inf, 0)])
@@ -31,10 +32,10 @@ def test_a_policy_that_is_not_finite_is_never_saved(value: float, saved: int) ->
     )
     checkpoints: Any = SimpleNamespace(save=lambda epoch, items: steps.append(epoch))
     if saved:
-        _save(training, checkpoints, 7)
+        save(training, checkpoints, 7)
     else:
         with pytest.raises(DivergedError, match="not finite after epoch 7"):
-            _save(training, checkpoints, 7)
+            save(training, checkpoints, 7)
     assert len(steps) == saved
     assert status == ({} if saved else {"status": "diverged"})
 

@@ -1,0 +1,66 @@
+"""Seeds: which ones, their keys, and how the epoch of several becomes one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from orl.algorithms.epoch import Epoch, TrainData, TrainState
+from orl.errors import UsageError
+
+
+def parse_seeds(seed: int | None, seeds: str | None) -> tuple[int, ...]:
+    """(3,) from --seed 3, (0, 1, 2) from --seeds 0:3 (end excluded), (1, 5) from --seeds 1,5."""
+    if seed is not None and seeds is not None:
+        raise UsageError("give --seed or --seeds, not both")
+    if seeds is None:
+        return (seed or 0,)
+    try:
+        if ":" in seeds:
+            low, high = (int(part) for part in seeds.split(":"))
+            chosen = tuple(range(low, high))
+        else:
+            chosen = tuple(int(part) for part in seeds.split(","))
+    except ValueError:
+        raise UsageError(
+            f"--seeds {seeds}: expected a range such as 0:3 (end excluded) or a list such as 0,1,2"
+        ) from None
+    if not chosen or min(chosen) < 0 or len(set(chosen)) != len(chosen):
+        raise UsageError(f"--seeds {seeds}: names no seeds, a negative one, or one twice")
+    return chosen
+
+
+def seed_keys(seeds: tuple[int, ...]) -> jax.Array:
+    """[S] one root key per seed, the same whichever seeds run together."""
+    root = jax.random.key(0)
+    return jnp.stack([jax.random.fold_in(root, seed) for seed in seeds])
+
+
+def epoch_keys(keys: jax.Array, epoch: int) -> jax.Array:
+    """[S] the keys of an epoch: a resumed run continues the same streams."""
+    return jax.vmap(lambda key: jax.random.fold_in(key, epoch))(keys)
+
+
+def over_seeds(epoch: Epoch, seeds: int, axis: str) -> Callable[..., tuple[TrainState, dict]]:
+    """(states, keys, data) -> (states, metrics), all with a leading seed axis S: the epoch of every seed, compiled.
+
+    "vmap" batches the seeds in one program, which is faster and rounds differently. "map" (and a single seed) runs the
+    one-seed program seed by seed, so its bits do not depend on how many seeds there are: were the loop over seeds
+    inside the program, XLA would fuse it differently for one seed and for several.
+    """
+    if axis == "vmap" and seeds > 1:
+        return jax.jit(jax.vmap(epoch, in_axes=(0, 0, None)), donate_argnums=0)
+    one_seed = jax.jit(epoch, donate_argnums=0)
+
+    def run(states: TrainState, keys: jax.Array, data: TrainData) -> tuple[TrainState, dict]:
+        results = [one_seed(jax.tree.map(partial(_row, i), states), keys[i], data) for i in range(seeds)]
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *results)
+
+    return run
+
+
+def _row(index: int, leaf: jax.Array) -> jax.Array:
+    return leaf[index]
