@@ -15,7 +15,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 import typer
 
 from orl.errors import Interrupted, MissingError, OrlError, UsageError
-from orl_cli.console import error_line
+from orl_cli.console import error_line, print_json
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -119,9 +119,13 @@ def stamp(began: float, run: str | list[str] | None = None) -> dict[str, Any]:
     return {"schema": SCHEMA, "run": run, "seconds": time.perf_counter() - began, "versions": versions()}
 
 
-def show_dry_run(config: Any, presets: list[Any], path: Path) -> None:
-    """The resolved settings as TOML on stdout, and where they came from on stderr."""
-    from orl.config import to_toml
+def show_dry_run(config: Any, presets: list[Any], path: Path, json: bool) -> None:
+    """The resolved settings on stdout, as TOML or JSON; where they came from on stderr, or in the JSON document."""
+    from orl.config import as_tree, to_toml
 
+    if json:
+        names = [preset.path for preset in presets]
+        return print_json(stamp(time.perf_counter(), str(path)) | {"presets": names, "config": as_tree(config)})
     error_line(f"presets: {', '.join(preset.path for preset in presets) or 'none'}; the run would go to {path}")
     sys.stdout.write(to_toml(config))
+    return None

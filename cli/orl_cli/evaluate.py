@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from orl.errors import OrlError
+from orl.errors import Interrupted, OrlError
 from orl_cli.common import DEFAULT_ROOT, Debug, Device, Json, Quiet, Root, guarded, set_up_machine
 from orl_cli.console import error_line, print_json, print_table, reporter_for
 
@@ -73,6 +73,8 @@ def put_bc_beside(opened: list[Any], documents: list[dict[str, Any]], judge_bc: 
         try:
             if fingerprint not in yardsticks:
                 yardsticks[fingerprint] = judge_bc(one)
+        except Interrupted:
+            raise
         except OrlError as error:
             error_line(f"note: no bc beside {document['run']}: {error}")
             continue
@@ -90,8 +92,8 @@ def score_table(dataset: str, documents: list[dict[str, Any]]) -> Any:
         title=f"{dataset} · {first['environment']} · {first['episodes']} episodes a seed", title_justify="left"
     )
     table.add_column("policy")
-    for column in (unit, "iqm", "95% interval", "best", "in the model", "gap"):
-        table.add_column(column, justify="right")
+    for column in (unit, "iqm", "95% interval", "best", "in model", "gap"):
+        table.add_column(column, justify="right", no_wrap=True)
     for row in behaviour_rows(first["behaviour"], normalised) + method_rows(documents):
         table.add_row(*row)
     notes = []
@@ -99,7 +101,7 @@ def score_table(dataset: str, documents: list[dict[str, Any]]) -> Any:
         reference = first["reference"]
         notes.append(f"score: 0 = return {reference['min']:.4g}, 100 = {reference['max']:.4g} ({reference['source']})")
     notes.append(
-        "best: checkpoint chosen with the simulator · in the model: what the bare model promises, gap: minus the truth"
+        "best: checkpoint chosen with the simulator · in model: what the bare model promises, gap: minus the truth"
     )
     seeds = {len(document["seeds"]) for document in documents}
     notes.append(
@@ -112,21 +114,30 @@ def score_table(dataset: str, documents: list[dict[str, Any]]) -> Any:
 def behaviour_rows(behaviour: dict[str, Any], normalised: bool) -> list[list[str]]:
     """The log itself: its mean episode and its best."""
     mean, best = (behaviour["score"], behaviour["best_score"]) if normalised else (behaviour["mean"], behaviour["best"])
-    rows = [["behaviour", f"{mean:.1f}"], ["best logged episode", f"{best:.1f}"]]
+    rows = [["behaviour", f"{mean:.1f}"], ["best episode", f"{best:.1f}"]]
     return [row + [""] * 5 for row in rows]
 
 
 def method_rows(documents: list[dict[str, Any]]) -> list[list[str]]:
     """bc first, whether asked for or only a yardstick, then the methods in the order given."""
-    rows = [_row(document["algorithm"], document) for document in documents if document["algorithm"] != "bc"]
-    cloned = [document for document in documents if document["algorithm"] == "bc"]
-    yardstick = cloned[0] if cloned else documents[0].get("bc")
-    return ([_row("bc", yardstick)] if yardstick else []) + rows
+    algorithms = [document["algorithm"] for document in documents]
+
+    def name(document: dict[str, Any]) -> str:
+        algorithm = document["algorithm"]
+        return algorithm if algorithms.count(algorithm) == 1 else Path(document["run"]).name
+
+    cloned = [_row(name(document), document) for document in documents if document["algorithm"] == "bc"]
+    if not cloned and "bc" in documents[0]:
+        cloned = [_row("bc", documents[0]["bc"])]
+    return cloned + [_row(name(document), document) for document in documents if document["algorithm"] != "bc"]
 
 
 def _row(name: str, document: dict[str, Any]) -> list[str]:
     score, value = document["score"], document.get("model_value")
-    interval = "{:.1f} … {:.1f}".format(*score["ci95"]) if score["ci95"] else "–"
+    interval = "–"
+    if score["ci95"]:
+        low, high = score["ci95"]
+        interval = f"{low:.1f} to {high:.1f}" if max(abs(low), abs(high)) < 1000 else f"{low:.0f} to {high:.0f}"
     cells = [name, f"{score['mean']:.1f}", f"{score['iqm']:.1f}", interval, f"{document['best_score']['mean']:.1f}"]
     if not value:
         return [*cells, "–", "–"]

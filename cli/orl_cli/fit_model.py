@@ -64,7 +64,7 @@ def fit_model(
     data = load(dataset, reporter.message)
     path = out or default_model_path(runs, data, resolved)
     if dry_run:
-        return show_dry_run(resolved, presets, path)
+        return show_dry_run(resolved, presets, path, json)
     document = fit(data, resolved, path, presets=presets, force=force, reporter=reporter)
     return print_json(document) if json else print_table(_table(document))
 

@@ -42,7 +42,8 @@ def list_(runs: Root = DEFAULT_ROOT, json: Json = False, debug: Debug = False) -
 @guarded
 def show(run: Annotated[Path, typer.Argument(help="Run folder.")], json: Json = False, debug: Debug = False) -> None:
     """Show a run: its record, its settings and its last metrics."""
-    from orl.runs.directory import load_run
+    from orl.config import toml
+    from orl.runs.directory import config_tree, load_run
 
     opened = load_run(run)
     rows = opened.rows("metrics.jsonl")
@@ -52,7 +53,7 @@ def show(run: Annotated[Path, typer.Argument(help="Run folder.")], json: Json = 
     import json as json_module
 
     out(json_module.dumps(opened.record, indent=2))
-    out("\n# config.toml\n" + (run / "config.toml").read_text(encoding="utf-8"))
+    out("\n# config.toml\n" + toml(config_tree(run)))
     if rows:
         out(f"# last of {len(rows)} metric rows\n{json_module.dumps(rows[-1])}")
     return None

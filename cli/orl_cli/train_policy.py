@@ -87,7 +87,7 @@ def train_policy(
     resolved, presets = resolve_policy(dataset, str(settings.get("algorithm", DEFAULT_ALGORITHM)), settings)
     path = out or default_policy_path(runs, resolved)
     if dry_run:
-        return show_dry_run(resolved, presets, path)
+        return show_dry_run(resolved, presets, path, json)
     if not resume and (path / "run.json").exists() and not force:
         raise UsageError(f"{path} already holds a run; --no-resume needs another --out, or --force to replace it")
     data = load(dataset, reporter.message)

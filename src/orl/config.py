@@ -91,9 +91,14 @@ def as_tree(config: Any) -> Tree:
 
 def to_toml(config: Any) -> str:
     """A config dataclass as a TOML document."""
+    return toml(as_tree(config))
+
+
+def toml(tree: Tree) -> str:
+    """Plain values as a TOML document."""
     import tomli_w
 
-    return tomli_w.dumps(as_tree(config))
+    return tomli_w.dumps(tree)
 
 
 def presets_folder() -> Path:

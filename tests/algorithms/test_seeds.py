@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny_problem import Trainer
 
-from orl.runs.seeds import epoch_keys, seed_keys
+from orl.runs.seeds import POLICY_STREAM, epoch_keys, model_keys, seed_keys
 
 SEEDS = (0, 1, 4)
 EPOCHS, UPDATES = 4, 25  # of updates an epoch
@@ -67,10 +67,18 @@ def test_streams_do_not_depend_on_the_seeds_beside_them():
         where = seeds.index(4)
         for number in (0, 1, 7):
             got = epoch_keys(seed_keys(seeds), number)[where]
-            want = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), 4), number)
+            want = jax.random.fold_in(jax.random.fold_in(jax.random.key(POLICY_STREAM), 4), number)
             np.testing.assert_array_equal(jax.random.key_data(got), jax.random.key_data(want))
 
 
 def test_streams_of_seeds_and_epochs_are_all_different():
     keys = [jax.random.key_data(epoch_keys(seed_keys(SEEDS), number)) for number in range(5)]
     assert len({tuple(row) for row in np.concatenate(keys)}) == 5 * len(SEEDS)
+
+
+def test_no_model_and_no_policy_share_a_key():
+    """Keys of initialisation and epochs, of models and policies, and what is folded from them: all distinct."""
+    roots = [key for seed in range(4) for key in model_keys(seed)] + list(seed_keys((0, 1, 2, 3)))
+    keys = roots + [jax.random.fold_in(root, n) for root in roots for n in range(4)]
+    data = {tuple(jax.random.key_data(key).tolist()) for key in keys}
+    assert len(data) == len(keys)

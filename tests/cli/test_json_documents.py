@@ -36,7 +36,7 @@ def test_fit_model(fitted: dict[str, Any], pendulum_log: str) -> None:
     assert {len(holdout[key]) for key in ("rmse_per_dim", "persistence_per_dim")} == {3}
     assert len(set(fitted["elites"])) == 2
     assert set(fitted["elites"]) < {0, 1, 2}
-    assert (fitted["epochs"], fitted["termination"], fitted["presets"]) == (2, "never", ["default.toml"])
+    assert (fitted["epochs"], fitted["termination"], fitted["presets"]) == (2, "never", ["default/all.toml"])
     assert fitted["dataset"]["name"] == pendulum_log
     assert holdout["rows"] % 200 == 0
 

@@ -1,8 +1,11 @@
 """MOReL: halt where the members disagree (arXiv:2005.05951), with soft actor-critic as its planner.
 
 Departs: the paper plans in the pessimistic MDP by natural policy gradient with rollouts of hundreds of steps from the
-initial states; here the planner is the soft actor-critic of all the other algorithms, on branched rollouts. The
-pessimistic MDP itself is the paper's.
+initial states; here the planner is the soft actor-critic of all the other algorithms, on branched rollouts, and the
+members are the probabilistic networks of the shared ensemble, compared by their means in units of the training spread.
+With `halt_value = "kappa"` the pessimistic MDP is the paper's definition; the default "offset" is the r_min - offset of
+its experiments, paid once as in the off-policy re-implementations. That is pessimistic only if it lies below what the
+log's own states are worth: with clearly negative rewards it does not, and halting would be sought.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def make_step(ensemble: Ensemble, termination: str, uncertainty: str | None = No
         termination: "learned", "never" or a rule's name.
         uncertainty: key of UNCERTAINTIES to report, at the cost of every member's prediction for every row;
             None reports zeros and sends each row through one elite only.
-        units: "raw", or "standardised" (per-dimension std of the training targets) for the uncertainty.
+        units: "raw", or "standardised" (training spread of next_obs and reward, per dimension) for the uncertainty.
     """
     terminated_by = termination_fn(ensemble, termination)
 

@@ -19,6 +19,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path) -> None:
         options = ocp.CheckpointManagerOptions(max_to_keep=KEEP, enable_async_checkpointing=False)
+        self._folder = folder
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     def latest(self) -> int | None:
@@ -34,10 +35,21 @@ class Checkpoints:
         self._manager.wait_until_finished()
 
     def restore(self, step: int, **templates: Any) -> dict[str, Any]:
-        """The named items of `step`, each in the shape of its template (arrays, or shapes from `jax.eval_shape`)."""
+        """The named items of `step`, each in the shape of its template (arrays, or shapes from `jax.eval_shape`).
+
+        Raises:
+            DataError: the step is damaged, or does not fit the templates.
+        """
         arguments = {name: ocp.args.StandardRestore(jax.tree.map(_abstract, tree)) for name, tree in templates.items()}
-        restored = self._manager.restore(step, args=ocp.args.Composite(**arguments))
-        return {name: restored[name] for name in templates}
+        try:
+            restored = self._manager.restore(step, args=ocp.args.Composite(**arguments))
+            return {name: restored[name] for name in templates}
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise DataError(
+                f"cannot restore checkpoint {step} in {self._folder}: {first_line}; delete that step's folder to go on"
+                " from the one before it, or start again with --force"
+            ) from None
 
     def close(self) -> None:
         """Release Orbax's threads."""
@@ -62,10 +74,6 @@ def read_latest(folder: Path, **templates: Any) -> tuple[int, dict[str, Any]]:
         step = checkpoints.latest()
         if step is None:
             raise DataError(f"{folder.parent} has no complete checkpoint")
-        try:
-            return step, checkpoints.restore(step, **templates)
-        except (ValueError, KeyError, TypeError, FileNotFoundError, OSError) as error:
-            first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise DataError(f"cannot restore checkpoint {step} of {folder.parent}: {first_line}") from None
+        return step, checkpoints.restore(step, **templates)
     finally:
         checkpoints.close()

@@ -156,6 +156,9 @@ def load_run(path: Path, kind: str | None = None) -> RunDirectory:
         raise DataError(f"{path} was written with schema {record.get('schema')}; this version reads {SCHEMA}")
     if kind and record.get("kind") != kind:
         raise DataError(f"{path} is a run of kind {record.get('kind')}; one of kind {kind} is needed here")
+    lacking = [key for key in ("kind", "status") if key not in record]
+    if lacking:
+        raise DataError(f"{path}/run.json is damaged: it lacks {', '.join(lacking)}")
     return RunDirectory(path, record)
 
 
@@ -181,7 +184,7 @@ def _is_fresh(path: Path, config: Any) -> bool:
 def _check_same(path: Path, kind: str, config: Any, identity: Mapping[str, Any]) -> None:
     run = load_run(path)
     wanted = {"kind": kind, **identity, **_flat(as_tree(config))}
-    there = {"kind": run.record["kind"], **{k: run.record.get(k) for k in identity}, **_flat(_config_tree(path))}
+    there = {"kind": run.record["kind"], **{k: run.record.get(k) for k in identity}, **_flat(config_tree(path))}
     for key in wanted | there:
         if wanted.get(key) != there.get(key):
             raise UsageError(
@@ -190,7 +193,8 @@ def _check_same(path: Path, kind: str, config: Any, identity: Mapping[str, Any])
             )
 
 
-def _config_tree(path: Path) -> dict[str, Any]:
+def config_tree(path: Path) -> dict[str, Any]:
+    """The settings in a run folder as plain values; a DataError where config.toml is missing or broken."""
     try:
         return read_toml(path / "config.toml")
     except UsageError as error:

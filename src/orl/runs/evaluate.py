@@ -60,6 +60,12 @@ def evaluate(
     env = env or environment_of(run)
     if env is None:
         raise UsageError(f"{run.record['dataset']['name']} names no environment; give one with --env ID")
+    if not run.finished:
+        reporter.message(f"note: {path} is {run.record['status']}, not finished; its newest checkpoint is evaluated")
+    if environment_of(run) and env.env_id != run.record["dataset"]["env_id"]:
+        reporter.message(
+            f"note: the data is from {run.record['dataset']['env_id']}; references may not apply to {env.env_id}"
+        )
     algorithm, config = rebuild(run)
     stacked, best = stacked_params(run, "last"), stacked_params(run, "best")
     reporter.message(f"evaluating {path}: {len(config.seeds)} seeds x {episodes} episodes in {env.env_id}")
@@ -73,6 +79,7 @@ def evaluate(
         "run": str(path),
         "kind": "evaluation",
         "algorithm": config.algorithm,
+        "status": run.record["status"],
         "environment": env.env_id,
         "episodes": episodes,
         "evaluation_seed": seed,
@@ -134,7 +141,7 @@ def model_value(
     if not (run.path / "model" / "run.json").exists():
         return None
     model = load_model(run.path / "model")
-    horizon = env.max_episode_steps or run.record["dataset"]["max_episode_steps"] or int(played.lengths.max())
+    horizon = env.max_episode_steps or time_limit(env.env_id) or int(played.lengths.max())
     step = make_step(model.ensemble, model.termination)
 
     @jax.jit
@@ -165,6 +172,13 @@ def model_value(
         "per_seed": [float(scored(r)) for r in returns.mean(axis=1)],
         "horizon": horizon,
     }
+
+
+def time_limit(env_id: str) -> int | None:
+    """The registered time limit of an environment: the model may promise for as long as the truth may last."""
+    import gymnasium
+
+    return gymnasium.registry[env_id].max_episode_steps if env_id in gymnasium.registry else None
 
 
 def score_document(summary: Summary, reference: Reference | None) -> dict[str, Any]:

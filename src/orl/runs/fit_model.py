@@ -21,11 +21,12 @@ from orl.dynamics.termination_rules import rule
 from orl.errors import DivergedError, Interrupted
 from orl.runs.checkpoints import Checkpoints, read_latest
 from orl.runs.config import FitRunConfig
-from orl.runs.directory import RunDirectory, find_runs, load_run, open_run, slug, versions
+from orl.runs.directory import RunDirectory, config_tree, find_runs, load_run, open_run, slug, versions
 from orl.runs.interrupt import stop_requested
 from orl.runs.loading import LoadedData, load_split
 from orl.runs.record import config_digest, dataset_identity, run_details
 from orl.runs.reporter import Reporter
+from orl.runs.seeds import model_keys
 from orl.types import Transition
 
 KIND = "ensemble"
@@ -109,7 +110,7 @@ def load_model(path: str | Path) -> FittedModel:
         DataError: not a finished fit.
     """
     run = load_run(Path(path), KIND)
-    config = build(FitRunConfig, _tree(run))
+    config = build(FitRunConfig, config_tree(run.path))
     sizes = run.record["dataset"]
     ensemble = Ensemble(config.model, sizes["obs_dim"], sizes["action_dim"], run.record["termination"] == "learned")
     template = jax.eval_shape(lambda: _fresh_params(ensemble, jax.random.key(0), None))
@@ -122,21 +123,17 @@ def find_model(root: Path, dataset: Dataset, config: FitRunConfig) -> Path | Non
     wanted = as_tree(config) | {"dataset": ""}
     for run in find_runs(root):
         same_data = run.record.get("fingerprint") == dataset.fingerprint
-        if run.record.get("kind") == KIND and run.finished and same_data and _tree(run) | {"dataset": ""} == wanted:
+        if run.record["kind"] != KIND or not run.finished or not same_data:
+            continue
+        if config_tree(run.path) | {"dataset": ""} == wanted:
             return run.path
     return None
-
-
-def _tree(run: RunDirectory) -> dict[str, Any]:
-    from orl.config import read_toml
-
-    return read_toml(run.path / "config.toml")
 
 
 def _initial_state(config: FitRunConfig, train: Transition, termination: str) -> tuple[Ensemble, FitState]:
     obs_dim, action_dim = train.obs.shape[1], train.action.shape[1]
     ensemble = Ensemble(config.model, obs_dim, action_dim, termination == "learned")
-    return ensemble, init_fit(ensemble, _fresh_params(ensemble, jax.random.key(config.seed), train))
+    return ensemble, init_fit(ensemble, _fresh_params(ensemble, model_keys(config.seed)[0], train))
 
 
 def _fresh_params(ensemble: Ensemble, key: jax.Array, train: Transition | None) -> EnsembleParams:
@@ -163,7 +160,7 @@ def _run_epochs(
         reporter.message(f"going on from epoch {latest}")
     run.rewind(latest or 0)
     train, holdout = fit_data(state.params, data.train), fit_data(state.params, data.holdout)
-    root = jax.random.fold_in(jax.random.key(config.seed), 1)
+    _, root = model_keys(config.seed)
     epoch_fn = jax.jit(make_epoch(ensemble), donate_argnums=0)
     reporter.start("fitting the ensemble", model.max_epochs, "epochs", latest or 0)
     with stop_requested() as stopping:

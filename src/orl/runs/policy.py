@@ -13,13 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from orl.algorithms import ALGORITHMS
 from orl.algorithms.base import Algorithm, Problem
-from orl.config import read_toml
 from orl.data.border import to_env_action
 from orl.data.normalise import identity_normaliser
 from orl.errors import DataError, UsageError
 from orl.runs.checkpoints import read_latest
 from orl.runs.config import PolicyRunConfig, policy_config
-from orl.runs.directory import RunDirectory, load_run
+from orl.runs.directory import RunDirectory, config_tree, load_run
 from orl.types import ActFn, Params, Spec
 
 KIND = "policy"
@@ -108,7 +107,7 @@ def stacked_params(run: RunDirectory, checkpoint: str = "last") -> Params:
 
 def rebuild(run: RunDirectory) -> tuple[Algorithm, PolicyRunConfig]:
     """The algorithm of a run folder, as far as acting needs it (without its model), and its settings."""
-    config = policy_config(read_toml(run.path / "config.toml"))
+    config = policy_config(config_tree(run.path))
     spec = run_spec(run)
     entry = ALGORITHMS[config.algorithm]
     ensemble = None

@@ -11,6 +11,9 @@ import jax.numpy as jnp
 from orl.algorithms.epoch import Epoch, TrainData, TrainState
 from orl.errors import UsageError
 
+# Models and policies draw from roots of their own, so that model seed 0 and policy seed 0 share no random number.
+MODEL_STREAM, POLICY_STREAM = 1, 2
+
 
 def parse_seeds(seed: int | None, seeds: str | None) -> tuple[int, ...]:
     """(3,) from --seed 3, (0, 1, 2) from --seeds 0:3 (end excluded), (1, 5) from --seeds 1,5."""
@@ -35,8 +38,14 @@ def parse_seeds(seed: int | None, seeds: str | None) -> tuple[int, ...]:
 
 def seed_keys(seeds: tuple[int, ...]) -> jax.Array:
     """[S] one root key per seed, the same whichever seeds run together."""
-    root = jax.random.key(0)
+    root = jax.random.key(POLICY_STREAM)
     return jnp.stack([jax.random.fold_in(root, seed) for seed in seeds])
+
+
+def model_keys(seed: int) -> tuple[jax.Array, jax.Array]:
+    """Keys of a model fit: for its initialisation, and for its epochs."""
+    init_key, epochs_key = jax.random.split(jax.random.fold_in(jax.random.key(MODEL_STREAM), seed))
+    return init_key, epochs_key
 
 
 def epoch_keys(keys: jax.Array, epoch: int) -> jax.Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,20 @@ from orl.agents.config import DynaConfig
 from orl.algorithms import ALGORITHMS
 from orl.algorithms.base import Algorithm, Problem
 from orl.algorithms.epoch import Schedule, TrainData, TrainState, init_training, make_epoch
-from orl.config import Preset
+from orl.config import Preset, as_tree, build
 from orl.data.episodes import Dataset
 from orl.data.normalise import Normaliser, fit_normaliser, identity_normaliser
 from orl.errors import Interrupted, UsageError
 from orl.runs.checkpoints import Checkpoints
-from orl.runs.config import PolicyRunConfig
-from orl.runs.directory import RunDirectory, check_folder, open_run, slug, versions
+from orl.runs.config import FitRunConfig, PolicyRunConfig, resolve_policy
+from orl.runs.directory import RunDirectory, check_folder, config_tree, load_run, open_run, slug, versions
 from orl.runs.evaluate import usable_environment
 from orl.runs.fit_model import FittedModel
 from orl.runs.interrupt import stop_requested
 from orl.runs.loading import LoadedData, load_split
 from orl.runs.model_supply import keep_model, model_for, model_identity
 from orl.runs.policy import KIND
-from orl.runs.record import dataset_identity, run_details
+from orl.runs.record import config_digest, dataset_identity, run_details
 from orl.runs.reporter import Reporter
 from orl.runs.seeds import epoch_keys, over_seeds, seed_keys
 from orl.runs.training import Training, one_epoch, restore, save
@@ -35,10 +36,16 @@ from orl.types import Spec
 
 
 def default_policy_path(root: Path, config: PolicyRunConfig) -> Path:
-    """Where a run goes unless told otherwise: dataset, algorithm and seeds."""
+    """Where a run goes unless told otherwise: dataset, algorithm, seeds, and a digest where settings differ from the
+    presets', so that a trial of other settings does not meet the folder of the usual ones."""
     seeds = config.seeds
-    span = f"s{seeds[0]}" if len(seeds) == 1 else f"s{seeds[0]}-{seeds[-1]}"
-    return root / slug(config.dataset) / f"{config.algorithm}-{span}"
+    contiguous = list(seeds) == list(range(seeds[0], seeds[0] + len(seeds)))
+    span = f"{seeds[0]}-{seeds[-1]}" if contiguous and len(seeds) > 1 else "_".join(map(str, seeds))
+    name = f"{config.algorithm}-s{span}"
+    usual, _ = resolve_policy(config.dataset, config.algorithm, {"seeds": list(seeds)})
+    if as_tree(usual) != as_tree(config):
+        name += f"-{config_digest(config, config.dataset)}"
+    return root / slug(config.dataset) / name
 
 
 def train_policy(
@@ -63,6 +70,7 @@ def train_policy(
         DivergedError: a loss became non-finite. Interrupted: SIGINT or SIGTERM came.
     """
     reporter = reporter or Reporter()
+    config = with_settings_of(model, config)
     check_folder(path, KIND, config, dataset_identity(dataset), force=force)  # before a model is fitted in vain
     if force and model is not None and Path(model).resolve().is_relative_to(path.resolve()):
         raise UsageError(f"--force would delete {model} together with {path}; copy the model elsewhere first")
@@ -82,6 +90,20 @@ def train_policy(
             keep_model(fitted, run.path / "model")
         _train(_prepare(run, dataset, config, fitted, reporter))
     return document(run)
+
+
+def with_settings_of(model: str | Path | None, config: PolicyRunConfig) -> PolicyRunConfig:
+    """The settings with those of the model that is actually used: its networks, its termination, its held-out episodes.
+
+    Raises:
+        UsageError: the algorithm takes no model.
+    """
+    if model is None:
+        return config
+    if not ALGORITHMS[config.algorithm].needs_model:
+        raise UsageError(f"{config.algorithm} uses no model; leave --model out")
+    fitted = build(FitRunConfig, config_tree(load_run(Path(model), "ensemble").path))
+    return replace(config, model=fitted.model, model_seed=fitted.seed)
 
 
 def document(run: RunDirectory) -> dict[str, Any]:
