@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,14 +14,13 @@ from orl.data.episodes import Dataset
 from orl.data.normalise import fit_normaliser, identity_normaliser
 from orl.dynamics.config import EnsembleConfig
 from orl.dynamics.ensemble import Ensemble, EnsembleParams
-from orl.dynamics.fit import FitData, FitState, finish_fit, fit_data, init_fit, make_epoch, targets_of
+from orl.dynamics.fit import FitState, finish_fit, fit_data, init_fit, make_epoch, targets_of
 from orl.dynamics.report import holdout_report
 from orl.dynamics.termination_rules import rule
-from orl.errors import DivergedError, Interrupted
-from orl.runs.checkpoints import Checkpoints, read_latest
+from orl.runs.checkpoints import read_latest
 from orl.runs.config import FitRunConfig
 from orl.runs.directory import RunDirectory, config_tree, find_runs, load_run, open_run, slug, versions
-from orl.runs.interrupt import stop_requested
+from orl.runs.epochs import Fit, run_epochs
 from orl.runs.loading import LoadedData, load_split
 from orl.runs.record import config_digest, dataset_identity, run_details
 from orl.runs.reporter import Reporter
@@ -151,59 +149,22 @@ def _fresh_params(ensemble: Ensemble, key: jax.Array, train: Transition | None) 
 def _run_epochs(
     run: RunDirectory, ensemble: Ensemble, state: FitState, config: FitRunConfig, data: LoadedData, reporter: Reporter
 ) -> FitState:
-    """Epochs until no member improves; a checkpoint at every tenth, at the end, and when a stop is asked for."""
+    """Epochs until no member improves."""
     model = config.model
-    checkpoints = Checkpoints(run.checkpoints)
-    latest = checkpoints.latest()
-    if latest is not None:
-        state = checkpoints.restore(latest, state=state)["state"]
-        reporter.message(f"going on from epoch {latest}")
-    run.rewind(latest or 0)
     train, holdout = fit_data(state.params, data.train), fit_data(state.params, data.holdout)
     _, root = model_keys(config.seed)
     epoch_fn = jax.jit(make_epoch(ensemble), donate_argnums=0)
-    reporter.start("fitting the ensemble", model.max_epochs, "epochs", latest or 0)
-    with stop_requested() as stopping:
-        for epoch in range((latest or 0) + 1, model.max_epochs + 1):
-            if int(state.stale) >= model.patience:
-                break
-            state = _one_epoch(run, epoch_fn, state, root, train, holdout, epoch, reporter)
-            done = int(state.stale) >= model.patience or epoch == model.max_epochs
-            if done or stopping() or epoch % CHECKPOINT_EPOCHS == 0:
-                checkpoints.save(epoch, {"state": state, "model": finish_fit(ensemble, state)})
-            if stopping() and not done:
-                checkpoints.close()
-                run.update(status="interrupted")
-                raise Interrupted(f"stopped at epoch {epoch}; the same command goes on from there")
-    checkpoints.close()
-    reporter.finish()
-    return state
+    fit = Fit(
+        title="fitting the ensemble",
+        total=model.max_epochs,
+        epoch=lambda state: epoch_fn(state, root, train, holdout),
+        done=lambda state: int(state.stale) >= model.patience,
+        items=lambda state: {"state": state, "model": finish_fit(ensemble, state)},
+        shown=lambda row: {"held-out mse": row["holdout_mse"], "best": row["best_mse"]},
+        advice="try a lower model.learning_rate or --set model.standardise_targets=true",
+        checkpoint_every=CHECKPOINT_EPOCHS,
+    )
+    return run_epochs(run, fit, state, reporter)
 
 
 CHECKPOINT_EPOCHS = 10
-
-
-def _one_epoch(
-    run: RunDirectory,
-    epoch_fn: Any,
-    state: FitState,
-    root: jax.Array,
-    train: FitData,
-    holdout: FitData,
-    epoch: int,
-    reporter: Reporter,
-) -> FitState:
-    started = time.perf_counter()
-    state, metrics = epoch_fn(state, root, train, holdout)
-    row: Mapping[str, float] = {key: float(value) for key, value in metrics.items()}
-    if not all(np.isfinite(value) for value in row.values()):
-        names = ", ".join(key for key, value in row.items() if not np.isfinite(value))
-        run.update(status="diverged")
-        raise DivergedError(
-            f"the fit diverged in epoch {epoch}: {names} not finite; try a lower model.learning_rate"
-            " or --set model.standardise_targets=true"
-        )
-    run.append("metrics.jsonl", {"step": epoch, **row})
-    run.append("timings.jsonl", {"step": epoch, "seconds": time.perf_counter() - started})
-    reporter.advance(epoch, {"held-out mse": row["holdout_mse"], "best": row["best_mse"]})
-    return state
