@@ -43,16 +43,30 @@ def make_step(ensemble: Ensemble, termination: str, uncertainty: str | None = No
             mean, std = ensemble.predict_dealt(params, member_key, obs, action)
             unsure = jnp.zeros(obs.shape[0])
         else:
-            prediction = ensemble.predict(params, obs, action)
-            unsure = UNCERTAINTIES[uncertainty](prediction, uncertainty_scale(params, units))
-            drawn = params.elites[jax.random.randint(member_key, obs.shape[:1], 0, ensemble.config.elites)]
-            rows = jnp.arange(obs.shape[0])
-            mean, std = prediction.mean[drawn, rows], prediction.std[drawn, rows]
+            drawn = jax.random.randint(member_key, obs.shape[:1], 0, ensemble.config.elites)
+            mean, std, unsure = predict_measured(ensemble, params, obs, action, drawn, uncertainty, units)
         sample = mean + std * jax.random.normal(noise_key, mean.shape)
-        next_obs = obs + sample[:, :-1]
-        return Step(next_obs, sample[:, -1], terminated_by(params, obs, action, next_obs), unsure)
+        return step_by(terminated_by, params, obs, action, sample, unsure)
 
     return step
+
+
+def predict_measured(
+    ensemble: Ensemble, params: EnsembleParams, obs: Array, action: Array, elite: Array, uncertainty: str, units: str
+) -> tuple[Array, Array, Array]:
+    """(mean, std [B, O+1], uncertainty [B]) of each row: the Gaussian of elite number `elite` [B], u of all members."""
+    prediction = ensemble.predict(params, obs, action)
+    unsure = UNCERTAINTIES[uncertainty](prediction, uncertainty_scale(params, units))
+    member, rows = params.elites[elite], jnp.arange(obs.shape[0])
+    return prediction.mean[member, rows], prediction.std[member, rows], unsure
+
+
+def step_by(
+    terminated_by: TerminationFn, params: EnsembleParams, obs: Array, action: Array, output: Array, unsure: Array
+) -> Step:
+    """The step whose [next_obs - obs, reward] is `output` [B, O+1]."""
+    next_obs = obs + output[:, :-1]
+    return Step(next_obs, output[:, -1], terminated_by(params, obs, action, next_obs), unsure)
 
 
 def uncertainty_scale(params: EnsembleParams, units: str) -> Array:
