@@ -25,9 +25,9 @@ def truncated_fan_in(divisor: float = 2.0) -> Callable[..., Array]:
     return init
 
 
-def forward(module: nn.Module, params: Params, *inputs: Array) -> Any:
-    """What the module computes from `inputs` with `params`; its type is the module's own."""
-    return module.apply(params, *inputs)
+def forward(module: nn.Module, params: Params, *inputs: Any, method: Callable[..., Any] | None = None) -> Any:
+    """What the module (or one method of it) computes from `inputs` with `params`; its type is the module's own."""
+    return module.apply(params, *inputs, method=method)
 
 
 class MLP(nn.Module):
