@@ -16,7 +16,9 @@ from orl.algorithms.mopo import MopoConfig
 from orl.config import build, did_you_mean, find_presets, merge, parse_assignment, presets_folder, read_toml, to_toml
 from orl.dynamics.config import EnsembleConfig
 from orl.errors import UsageError
-from orl.runs.config import TrainConfig, policy_config, resolve_fit, resolve_policy
+from orl.planning import PLANNERS
+from orl.runs.config import TrainConfig, policy_config, resolve_fit, resolve_policy, resolve_sequence
+from orl.runs.config_plan import plan_config, resolve_plan
 from orl.runs.seeds import parse_seeds
 
 BAD = [
@@ -186,6 +188,17 @@ class TestPresets:
         assert "toy/b.toml" not in self.paths(folder, "toy/hard-v0", "combo")
         assert "toy/b.toml" not in self.paths(folder, "toy/hard-v0", None)
 
+    def test_explicit_ones_only_where_asked_for(self, folder):
+        """What is for every algorithm is not for a planner or a transformer; nor does it hide the fallback."""
+
+        def explicit(dataset, algorithm):
+            return [preset.path for preset in find_presets(dataset, algorithm, folder, explicit=True)]
+
+        assert explicit("toy/hard-v0", "mopo") == ["toy/b.toml"]
+        assert explicit("toy/hard-v0", "beam") == []
+        (folder / "beam.toml").write_text('datasets = ["*"]\nalgorithms = ["beam"]\nfallback = true\n[plan]\nbeam = 4')
+        assert explicit("toy/hard-v0", "beam") == ["beam.toml"]
+
     def test_patterns_ignore_case(self, folder):
         assert "toy/a.toml" in self.paths(folder, "Toy/HARD-v0", "bc")
         assert "toy/a.toml" not in self.paths(folder, "toy/easy-v0", "bc")
@@ -233,16 +246,22 @@ def test_shipped_preset_resolves_for_each_algorithm_it_names(file):
     cases = [(dataset, algorithm) for path, dataset, algorithm in shipped() if path == file]
     assert cases
     for dataset, algorithm in cases:
-        config, presets = resolve_policy(dataset, algorithm, {})
-        assert config.algorithm == algorithm
+        if algorithm == "transformer":
+            _, presets = resolve_sequence(dataset, {})
+        elif algorithm in PLANNERS:
+            config, presets = resolve_plan(dataset, algorithm, {})
+            assert config.planner == algorithm
+        else:
+            config, presets = resolve_policy(dataset, algorithm, {})
+            assert config.algorithm == algorithm
         assert file in [preset.path for preset in presets], dataset
 
 
 def test_shipped_presets_speak_of_known_algorithms_and_tables_only():
     for path in presets_folder().rglob("*.toml"):
         settings = read_toml(path)
-        assert set(settings.get("algorithms", [])) <= set(ALGORITHMS), path
-        assert set(settings) <= {"datasets", "algorithms", "fallback", "model", "agent", "train"}, path
+        assert set(settings.get("algorithms", [])) <= {*ALGORITHMS, *PLANNERS, "transformer"}, path
+        assert set(settings) <= {"datasets", "algorithms", "fallback", "model", "agent", "train", "plan"}, path
 
 
 def test_a_preset_reaches_the_settings_and_overrides_win():
@@ -259,6 +278,31 @@ def test_model_fit_and_policy_run_agree_on_the_model():
         fit, _ = resolve_fit(dataset, {})
         for algorithm in ALGORITHMS:
             assert resolve_policy(dataset, algorithm, {})[0].model == fit.model, (dataset, algorithm)
+
+
+@pytest.mark.parametrize("planner", PLANNERS)
+def test_settings_of_a_plan_survive_the_round_trip_through_toml(planner):
+    """A setting that is None is left out of the file and comes back as None."""
+    config, _ = resolve_plan("orl/pendulum/mixed-v0", planner, {"seeds": [2, 4], "plan": {"horizon": 2}})
+    assert (config.seeds, config.plan.horizon) == ((2, 4), 2)
+    assert type(config.plan) is PLANNERS[planner].config
+    assert plan_config(tomllib.loads(to_toml(config))) == config
+    with pytest.raises(UsageError, match=r"unknown setting plan\.horizonn; did you mean horizon\?"):
+        resolve_plan("a/b", planner, {"plan": {"horizonn": 2}})
+
+
+def test_a_plan_and_the_fit_it_needs_agree_on_the_model():
+    """`orl plan` must find the model that `orl fit-model` made with the same settings."""
+    for dataset in sorted({dataset for _, dataset, _ in shipped()} | {"unheard/of"}):
+        ensemble, transformer = resolve_fit(dataset, {})[0].model, resolve_sequence(dataset, {})[0].model
+        for planner, entry in PLANNERS.items():
+            expected = ensemble if entry.model == "ensemble" else transformer
+            assert resolve_plan(dataset, planner, {})[0].model == expected, (dataset, planner)
+
+
+def test_unknown_planner_names_the_nearest():
+    with pytest.raises(UsageError, match=r"unknown planner 'beem'; did you mean beam\?"):
+        resolve_plan("a/b", "beem", {})
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -28,8 +29,22 @@ from orl_cli.common import (
 from orl_cli.console import print_json, print_table, reporter_for
 
 
+class Kind(StrEnum):
+    """Kinds of models."""
+
+    ensemble = "ensemble"
+    transformer = "transformer"
+
+
 @guarded
 def fit_model(
+    kind: Annotated[
+        Kind, typer.Option("--kind", "-k", help="A dynamics ensemble, or a density model of whole trajectories.")
+    ] = Kind.ensemble,
+    arch: Annotated[
+        str | None, typer.Option(help="Of a transformer: gpt, or lstm for the same tokens.", show_default="gpt")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Of a transformer: gradient updates.")] = None,
     dataset: Dataset = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of initialisation and bootstrap.", show_default="0")
@@ -45,28 +60,58 @@ def fit_model(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Fit a dynamics ensemble to a dataset and judge it on held-out episodes.
+    """Fit a model to a dataset and judge it on held-out episodes.
 
     The same command goes on where it was stopped, and prints the result again once it is finished.
 
-    Examples:  orl fit-model   ·   orl fit-model -d my-log.npz --set model.members=5
+    Examples:  orl fit-model   ·   orl fit-model -k transformer   ·   orl fit-model -d my-log.npz --set model.members=5
     """
     set_up_machine(device)
     from orl.data.catalog import load
-    from orl.runs.config import resolve_fit
-    from orl.runs.fit_model import default_model_path
-    from orl.runs.fit_model import fit_model as fit
+    from orl.errors import UsageError
+    from orl.runs import fit_model as ensembles
+    from orl.runs import fit_sequence as sequences
+    from orl.runs.config import resolve_fit, resolve_sequence
 
     reporter = reporter_for(quiet)
-    settings = overrides(config, set_, dataset=dataset, seed=seed)
+    only = {name: value for name, value in (("arch", arch), ("steps", steps)) if value is not None}
+    if only and kind is Kind.ensemble:
+        raise UsageError(f"--{next(iter(only))} is for --kind transformer")
+    settings = overrides(config, set_, dataset=dataset, seed=seed, model=only or None)
     dataset = str(settings.get("dataset", DEFAULT_DATASET))
-    resolved, presets = resolve_fit(dataset, settings)
+    is_ensemble = kind is Kind.ensemble
+    resolve, place, fit, table = (
+        (resolve_fit, ensembles.default_model_path, ensembles.fit_model, _table)
+        if is_ensemble
+        else (resolve_sequence, sequences.default_sequence_path, sequences.fit_sequence, _sequence_table)
+    )
+    resolved: Any
+    resolved, presets = resolve(dataset, settings)
     data = load(dataset, reporter.message)
-    path = out or default_model_path(runs, data, resolved)
+    path = out or place(runs, data, resolved)
     if dry_run:
         return show_dry_run(resolved, presets, path, json)
     document = fit(data, resolved, path, presets=presets, force=force, reporter=reporter)
-    return print_json(document) if json else print_table(_table(document))
+    return print_json(document) if json else print_table(table(document))
+
+
+def _sequence_table(document: dict[str, Any]) -> Any:
+    from rich.table import Table
+
+    holdout = document["holdout"]
+    table = Table(
+        title=f"{document['dataset']['name']}: density of {holdout['rows']} held-out steps", title_justify="left"
+    )
+    table.add_column("token")
+    table.add_column("cross-entropy (nats)", justify="right")
+    table.add_column("by frequency alone", justify="right")
+    for kind, value in holdout["cross_entropy"].items():
+        table.add_row(kind, f"{value:.3f}", f"{holdout['cross_entropy_of_frequencies'][kind]:.3f}")
+    table.caption = (
+        f"{document['run']} · {document['seconds']:.0f} s · presets: {', '.join(document['presets']) or 'none'}"
+    )
+    table.caption_justify = "left"
+    return table
 
 
 def _table(document: dict[str, Any]) -> Any:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orl_cli import data, demo, evaluate, fit_model, runs, train_policy
+from orl_cli import data, demo, evaluate, fit_model, plan, predict, runs, train_policy
 
 app = typer.Typer(
     name="orl",
@@ -18,6 +18,8 @@ app = typer.Typer(
 )
 app.command("fit-model")(fit_model.fit_model)
 app.command("train-policy")(train_policy.train_policy)
+app.command("plan")(plan.plan)
+app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.command("demo")(demo.demo)
 app.add_typer(data.app, name="data")

@@ -79,11 +79,11 @@ def read_toml(path: Path) -> Tree:
 
 
 def as_tree(config: Any) -> Tree:
-    """A config dataclass as plain values, ready for TOML (tuples become lists)."""
+    """A config dataclass as plain values, ready for TOML: tuples become lists, what is None is left out."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: plain(item) for key, item in value.items()}
+            return {key: plain(item) for key, item in value.items() if item is not None}
         return [plain(item) for item in value] if isinstance(value, tuple | list) else value
 
     return plain(asdict(config))
@@ -108,11 +108,14 @@ def presets_folder() -> Path:
     return installed if installed.is_dir() else here.parents[1] / "experiments"
 
 
-def find_presets(dataset: str, algorithm: str | None, folder: Path | None = None) -> list[Preset]:
-    """The presets for a dataset and an algorithm (None: a model fit), general before special.
+def find_presets(
+    dataset: str, algorithm: str | None, folder: Path | None = None, *, explicit: bool = False
+) -> list[Preset]:
+    """The presets for a dataset and an algorithm (None: an ensemble's fit), general before special.
 
     A file names the datasets it is for by `datasets = [patterns]` and, optionally, `algorithms = [names]`. Files with
-    `fallback = true` are used only where no other file names the dataset.
+    `fallback = true` are used only where no other file names the dataset. With `explicit`, files that name no
+    algorithms are passed over, as if they were not there: planners and transformers have nothing to learn from those.
     """
     root = folder or presets_folder()
     name = Path(dataset).name if Path(dataset).suffix else dataset
@@ -125,6 +128,8 @@ def find_presets(dataset: str, algorithm: str | None, folder: Path | None = None
         algorithms = settings.pop("algorithms", None)
         is_fallback = settings.pop("fallback", False)
         if not any(fnmatch.fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns):
+            continue
+        if explicit and algorithm not in (algorithms or ()):
             continue
         named = named or not is_fallback
         if algorithms is None or algorithm in algorithms:

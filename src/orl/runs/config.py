@@ -11,6 +11,7 @@ from orl.algorithms import ALGORITHMS
 from orl.config import Preset, build, did_you_mean, find_presets, merge
 from orl.dynamics.config import EnsembleConfig
 from orl.errors import UsageError
+from orl.sequence.config import TransformerConfig
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -62,6 +63,24 @@ class PolicyRunConfig:
     model: EnsembleConfig = field(default_factory=EnsembleConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     agent: Any = None
+
+
+@dataclass(frozen=True)
+class SequenceRunConfig:
+    """`orl fit-model --kind transformer`: dataset, seed and the model's settings."""
+
+    dataset: str
+    seed: int = 0
+    model: TransformerConfig = field(default_factory=TransformerConfig)
+
+
+def resolve_sequence(dataset: str, overrides: dict[str, Any]) -> tuple[SequenceRunConfig, list[Preset]]:
+    """The settings of a transformer's fit: defaults, presets for "transformer", then `overrides`."""
+    presets = find_presets(dataset, "transformer", explicit=True)
+    values: dict[str, Any] = {}
+    for preset in presets:
+        values = merge(values, preset.settings)
+    return build(SequenceRunConfig, merge(values, {"dataset": dataset} | overrides)), presets
 
 
 def resolve_fit(dataset: str, overrides: dict[str, Any]) -> tuple[FitRunConfig, list[Preset]]:

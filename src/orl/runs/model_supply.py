@@ -5,44 +5,76 @@ from __future__ import annotations
 import hashlib
 import shutil
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
 from orl.data.episodes import Dataset
 from orl.errors import DataError
-from orl.runs.config import FitRunConfig, PolicyRunConfig
+from orl.runs.config import FitRunConfig, PolicyRunConfig, SequenceRunConfig
 from orl.runs.directory import load_run
 from orl.runs.fit_model import FittedModel, default_model_path, find_model, fit_model, load_model
+from orl.runs.fit_sequence import FittedSequence, default_sequence_path, find_sequence, fit_sequence, load_sequence
 from orl.runs.reporter import Reporter
 
 
 def model_for(
     dataset: Dataset, config: PolicyRunConfig, root: Path, model: str | Path | None, reporter: Reporter
 ) -> FittedModel:
-    """The model named, found or fitted."""
-    if model is not None:
-        run = load_run(Path(model), "ensemble")
-        if run.record.get("fingerprint") != dataset.fingerprint:
-            raise DataError(
-                f"{model} was fitted on {run.record['dataset']['name']}, another dataset than {dataset.name}"
-                " (fingerprints differ); fit one on this data, or leave --model out"
-            )
-        if not run.finished:
-            raise DataError(f"{model} is not finished; run its fit-model command again to complete it")
-        return load_model(model)
+    """The ensemble for a policy: named, found or fitted."""
     fit_config = FitRunConfig(config.dataset, config.model_seed, config.model)
-    found = find_model(root, dataset, fit_config)
+    fitted = supply_model(dataset, fit_config, root, model, "ensemble", reporter)
+    assert isinstance(fitted, FittedModel)
+    return fitted
+
+
+def supply_model(
+    dataset: Dataset,
+    config: FitRunConfig | SequenceRunConfig,
+    root: Path,
+    model: str | Path | None,
+    kind: str,
+    reporter: Reporter,
+) -> FittedModel | FittedSequence:
+    """The model of `kind` named by `model`, found below `root` for exactly these settings and data, or fitted there.
+
+    Raises:
+        DataError: the model named is of another kind or of other data, or not finished.
+    """
+    load, find, place, fit = SUPPLIES[kind]
+    if model is not None:
+        check_model(dataset, Path(model), kind)
+        return load(model)
+    found = find(root, dataset, config)
     if found is None:
-        found = default_model_path(root, dataset, fit_config)
-        reporter.message(f"no model fitted for this dataset and these settings: fitting one into {found}")
-        fit_model(dataset, fit_config, found, reporter=reporter)
+        found = place(root, dataset, config)
+        reporter.message(f"no {kind} fitted for this dataset and these settings: fitting one into {found}")
+        fit(dataset, config, found, reporter=reporter)
     else:
-        reporter.message(f"using the model in {found}")
-    return load_model(found)
+        reporter.message(f"using the {kind} in {found}")
+    return load(found)
 
 
-def model_identity(fitted: FittedModel | None) -> str | None:
+SUPPLIES: dict[str, tuple[Any, Any, Any, Any]] = {
+    "ensemble": (load_model, find_model, default_model_path, fit_model),
+    "transformer": (load_sequence, find_sequence, default_sequence_path, fit_sequence),
+}
+
+
+def check_model(dataset: Dataset, path: Path, kind: str) -> None:
+    """DataError unless the run at `path` is a finished fit of `kind` to this very data."""
+    run = load_run(path, kind)
+    if run.record.get("fingerprint") != dataset.fingerprint:
+        raise DataError(
+            f"{path} was fitted on {run.record['dataset']['name']}, another dataset than {dataset.name}"
+            " (fingerprints differ); fit one on this data, or leave --model out"
+        )
+    if not run.finished:
+        raise DataError(f"{path} is not finished; run its fit-model command again to complete it")
+
+
+def model_identity(fitted: FittedModel | FittedSequence | None) -> str | None:
     """A digest of the model's own settings and data, so that a resumed run meets the same model."""
     if fitted is None:
         return None
@@ -50,11 +82,16 @@ def model_identity(fitted: FittedModel | None) -> str | None:
     return hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in leaves)).hexdigest()[:16]
 
 
-def keep_model(fitted: FittedModel, target: Path) -> None:
-    """Copy the model into the policy's folder, without its training state: the folder must stand on its own."""
+def keep_model(fitted: FittedModel | FittedSequence, target: Path) -> None:
+    """Copy a fitted model into another run's folder, which must stand on its own."""
+    keep_run(fitted.path, target)
+
+
+def keep_run(source: Path, target: Path) -> None:
+    """Copy a run into another one, without its training state and its evaluations."""
     if (target / "run.json").exists():
         return
-    temporary = target.with_name("model.partial")
+    temporary = target.with_name(f"{target.name}.partial")
     shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(fitted.path, temporary, ignore=shutil.ignore_patterns("state", "timings.jsonl"))
+    shutil.copytree(source, temporary, ignore=shutil.ignore_patterns("state", "timings.jsonl", "eval"))
     temporary.rename(target)

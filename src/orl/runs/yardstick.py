@@ -26,10 +26,14 @@ def find_bc(root: Path, fingerprint: str) -> Path | None:
 
 def bc_for(run: RunDirectory, root: Path, reporter: Reporter) -> Path:
     """The bc run to hold `run` against: one that is there, else a new one at the dataset's preset."""
-    found = find_bc(root, run.record["fingerprint"])
+    return bc_on(run.record["fingerprint"], run.record["dataset"]["name"], root, reporter)
+
+
+def bc_on(fingerprint: str, name: str, root: Path, reporter: Reporter) -> Path:
+    """A bc run on the dataset `name`: one that is there, else a new one at the dataset's preset."""
+    found = find_bc(root, fingerprint)
     if found is not None:
         return found
-    name = run.record["dataset"]["name"]
     config, presets = resolve_policy(name, "bc", {})
     steps = min(config.train.steps, YARDSTICK_STEPS)
     config, presets = resolve_policy(name, "bc", {"train": {"steps": steps}})

@@ -1,0 +1,232 @@
+"""`orl fit-model --kind transformer`: from a dataset to a density model of its trajectories in a run folder."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from orl.agents.behaviour_value import fit_behaviour_value
+from orl.agents.implicit_value import fit_implicit_value
+from orl.agents.state_value import ValueParams, state_value
+from orl.config import Preset, as_tree, build
+from orl.data.border import to_agent_action
+from orl.data.episodes import Dataset
+from orl.data.split import split_by_episode
+from orl.runs.checkpoints import read_latest
+from orl.runs.config import SequenceRunConfig
+from orl.runs.directory import RunDirectory, config_tree, find_runs, load_run, open_run, slug, versions
+from orl.runs.epochs import Fit, run_epochs
+from orl.runs.loading import SPLIT_SEED, transitions
+from orl.runs.record import config_digest, dataset_identity, run_details
+from orl.runs.reporter import Reporter
+from orl.runs.seeds import model_keys
+from orl.sequence.discretiser import Discretiser
+from orl.sequence.fit import FitState, finish_fit, holdout_losses, init_fit, make_epoch
+from orl.sequence.layout import KINDS
+from orl.sequence.model import SequenceModel, SequenceParams
+from orl.sequence.tokens import Log, TokenStore, make_discretiser, token_store
+
+KIND = "transformer"
+CHECKPOINT_EPOCHS = 1
+
+
+class FittedSequence(NamedTuple):
+    """A model read from its run folder: its shape and its parameters."""
+
+    model: SequenceModel
+    params: SequenceParams
+    path: Path
+
+
+def default_sequence_path(root: Path, dataset: Dataset, config: SequenceRunConfig) -> Path:
+    """Where the fit of these settings on this data goes unless told otherwise."""
+    return root / slug(config.dataset) / f"{KIND}-{config_digest(config, dataset.fingerprint)}"
+
+
+def fit_sequence(
+    dataset: Dataset,
+    config: SequenceRunConfig,
+    path: Path,
+    *,
+    presets: list[Preset] | None = None,
+    force: bool = False,
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """Fit a sequence model and return the JSON document; goes on where an earlier call stopped.
+
+    Raises:
+        UsageError: the folder holds another run. DivergedError: a loss became non-finite.
+        Interrupted: SIGINT or SIGTERM came; the same call goes on from the checkpoint.
+    """
+    reporter = reporter or Reporter()
+    began = time.perf_counter()
+    model = SequenceModel(config.model, dataset.spec.obs_dim, dataset.spec.action_dim)
+    details = run_details(dataset, presets or []) | {"seeds": [config.seed]}
+    run = open_run(path, KIND, config, dataset_identity(dataset), details, force=force)
+    if not run.finished:
+        init_key, root = model_keys(config.seed)
+        train, holdout = load_logs(dataset, config, init_key, reporter)
+        params = model.init(init_key, make_discretiser(train, config.model))
+        stores = (
+            token_store(train, params.discretiser, config.model),
+            token_store(holdout, params.discretiser, config.model, stride=config.model.window),
+        )
+        state = _run_epochs(run, model, params, root, stores, reporter)
+        fitted = finish_fit(model, params, state)
+        result = {"holdout": holdout_report(model, fitted, *stores), "epochs": int(state.epoch)}
+        run.update(status="finished", result=result, seconds=time.perf_counter() - began)
+    return document(run)
+
+
+def document(run: RunDirectory) -> dict[str, Any]:
+    """The JSON document of a finished fit."""
+    record = run.record
+    return {
+        "schema": record["schema"],
+        "run": str(run.path),
+        "kind": KIND,
+        "dataset": record["dataset"],
+        "presets": record["presets"],
+        "seconds": record["seconds"],
+        "versions": versions(),
+        **record["result"],
+    }
+
+
+def holdout_report(
+    model: SequenceModel, params: SequenceParams, train: TokenStore, holdout: TokenStore
+) -> dict[str, Any]:
+    """Cross-entropy of held-out tokens by kind, beside that of the bins' frequencies in the training data."""
+    sums, counts = jax.jit(holdout_losses, static_argnums=0)(model, params, holdout)
+    means = np.asarray(sums / jnp.maximum(counts, 1), np.float64)
+    plain = frequency_losses(model, np.asarray(train.tokens), np.asarray(holdout.tokens))
+    return {
+        "cross_entropy": dict(zip(KINDS, means.tolist(), strict=True)),
+        "cross_entropy_of_frequencies": dict(zip(KINDS, plain, strict=True)),
+        "bins": np.asarray(params.discretiser.counts).tolist(),
+        "rows": int(holdout.tokens.shape[0]),
+    }
+
+
+def frequency_losses(model: SequenceModel, train: np.ndarray, holdout: np.ndarray) -> list[float]:
+    """Nats a token by kind when each dimension's tokens are predicted by their frequency (one added to each bin)."""
+    losses = []
+    for dim in range(model.layout.dims):
+        counts = np.bincount(train[:, dim], minlength=model.config.bins) + 1.0
+        losses.append(float(np.mean(-np.log(counts / counts.sum())[holdout[:, dim]])))
+    kinds = model.layout.kind_of_dim()
+    return [float(np.mean(np.asarray(losses)[kinds == kind])) for kind in range(len(KINDS))]
+
+
+def load_logs(dataset: Dataset, config: SequenceRunConfig, key: jax.Array, reporter: Reporter) -> tuple[Log, Log]:
+    """The training and the held-out side, with the values that their rewards cannot tell; all fitted on the former."""
+    model = config.model
+    split = split_by_episode(dataset, model.holdout_fraction, SPLIT_SEED, model.holdout_max_rows)
+    rows = split.train_rows, split.holdout_rows
+    train, holdout = (log_of(dataset, side) for side in rows)
+    if model.value == "iql":
+        reporter.message("fitting the value of the log's best behaviour (implicit Q-learning)")
+        data = transitions(dataset, rows[0])
+        value = fit_implicit_value(data, discount=model.discount, expectile=model.expectile, key=key)
+        return _with_ahead(train, dataset.next_obs[rows[0]], value), _with_ahead(
+            holdout, dataset.next_obs[rows[1]], value
+        )
+    if model.timeouts != "bootstrap" or not train.cut.any():
+        return train, holdout
+    reporter.message("fitting the behaviour's value, to complete episodes that were cut off")
+    finals = [dataset.next_obs[side[log.last]] for side, log in zip(rows, (train, holdout), strict=True)]
+    value = fit_behaviour_value(
+        train.obs, finals[0], train.reward, train.last, train.cut, discount=model.discount, key=key
+    )
+    return _with_beyond(train, finals[0], value), _with_beyond(holdout, finals[1], value)
+
+
+def _with_ahead(log: Log, next_obs: np.ndarray, value: ValueParams) -> Log:
+    ahead = np.asarray(state_value(value, jnp.asarray(next_obs)))
+    return log._replace(ahead=np.where(log.terminated, 0.0, ahead).astype(np.float32))
+
+
+def _with_beyond(log: Log, final_obs: np.ndarray, value: ValueParams) -> Log:
+    beyond = np.asarray(state_value(value, jnp.asarray(final_obs)))
+    return log._replace(beyond=np.where(log.cut, beyond, 0.0).astype(np.float32))
+
+
+def log_of(dataset: Dataset, rows: np.ndarray) -> Log:
+    """Rows, ascending, as one side of the log; stretches end with their episode or where the side does."""
+    ends = np.append(np.flatnonzero(np.diff(dataset.episode_of_row[rows]) != 0), len(rows) - 1)
+    last = ends[np.searchsorted(ends, np.arange(len(rows)))]
+    action = to_agent_action(dataset.action[rows], dataset.action_low, dataset.action_high)
+    return Log(
+        obs=dataset.obs[rows],
+        action=np.clip(action, -1.0, 1.0).astype(np.float32),
+        reward=dataset.reward[rows],
+        terminated=dataset.terminated[rows],
+        last=last,
+        cut=~dataset.terminated[rows[last]],
+        beyond=np.zeros(len(rows), np.float32),
+    )
+
+
+def load_sequence(path: str | Path) -> FittedSequence:
+    """The fitted model in a run folder.
+
+    Raises:
+        DataError: not a finished fit.
+    """
+    run = load_run(Path(path), KIND)
+    config = build(SequenceRunConfig, config_tree(run.path))
+    sizes = run.record["dataset"]
+    model = SequenceModel(config.model, sizes["obs_dim"], sizes["action_dim"])
+    _, items = read_latest(run.checkpoints, model=params_template(model))
+    return FittedSequence(model, items["model"], run.path)
+
+
+def params_template(model: SequenceModel) -> SequenceParams:
+    """The shapes of a fitted model's parameters."""
+    dims, bins = model.layout.dims, model.config.bins
+    bare = Discretiser(jnp.zeros((dims, bins + 1)), jnp.zeros((dims, bins)), jnp.zeros(dims, jnp.int32))
+    return jax.eval_shape(lambda: model.init(jax.random.key(0), bare))
+
+
+def find_sequence(root: Path, dataset: Dataset, config: SequenceRunConfig) -> Path | None:
+    """The folder of a finished fit of exactly these settings on exactly this data below `root`, if there is one."""
+    wanted = as_tree(config) | {"dataset": ""}
+    for run in find_runs(root):
+        same_data = run.record.get("fingerprint") == dataset.fingerprint
+        if (
+            run.record["kind"] == KIND
+            and run.finished
+            and same_data
+            and config_tree(run.path) | {"dataset": ""} == wanted
+        ):
+            return run.path
+    return None
+
+
+def _run_epochs(
+    run: RunDirectory,
+    model: SequenceModel,
+    params: SequenceParams,
+    root: jax.Array,
+    stores: tuple[TokenStore, TokenStore],
+    reporter: Reporter,
+) -> FitState:
+    epoch_fn = jax.jit(make_epoch(model), donate_argnums=0)
+    fit = Fit(
+        title=f"fitting the {'transformer' if model.config.arch == 'gpt' else 'LSTM'}",
+        total=model.config.epochs,
+        epoch=lambda state: epoch_fn(state, params, root, *stores),
+        done=lambda state: False,
+        items=lambda state: {"state": state, "model": finish_fit(model, params, state)},
+        shown=lambda row: (
+            {name: row[f"holdout_{name}"] for name in ("obs", "action", "value")} | {"best": row["best_loss"]}
+        ),
+        advice="try a lower model.learning_rate or --set model.dtype=float32",
+        checkpoint_every=CHECKPOINT_EPOCHS,
+    )
+    return run_epochs(run, fit, init_fit(model, params), reporter)

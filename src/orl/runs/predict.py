@@ -1,0 +1,257 @@
+"""`orl predict`: how far ahead a model can be believed, open loop from held-out states, in pictures and numbers."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from orl.data.border import to_agent_action
+from orl.data.catalog import load
+from orl.data.episodes import Dataset
+from orl.data.split import split_by_episode
+from orl.errors import DataError, UsageError
+from orl.evaluation.figures import error_figure, prediction_figure
+from orl.mdp.open_loop import open_loop
+from orl.mdp.step import make_step
+from orl.planning.base import History
+from orl.planning.rolling import roll
+from orl.runs.directory import SCHEMA, RunDirectory, config_tree, find_runs, load_run, versions, write_json
+from orl.runs.fit_model import load_model
+from orl.runs.fit_sequence import FittedSequence, load_sequence
+from orl.runs.loading import SPLIT_SEED
+from orl.runs.reporter import Reporter
+from orl.sequence.sampling import Filter
+
+KINDS = ("transformer", "ensemble")
+CONTEXT = 5
+
+
+class Stretches(NamedTuple):
+    """N held-out stretches of C + H steps: what a model may read, and what came after.
+
+    Attributes:
+        past: the C steps before; past.now [N, O] is where predictions begin. actions: [N, H, A] in [-1, 1] as logged.
+        real: [N, H, O] observations after each.
+    """
+
+    past: History
+    actions: NDArray[np.float32]
+    real: NDArray[np.float32]
+
+
+def predict(
+    paths: list[Path],
+    *,
+    steps: int = 200,
+    starts: int = 16,
+    draws: int = 4,
+    actions: str = "logged",
+    seed: int = 0,
+    root: Path = Path("runs"),
+    out: Path | None = None,
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """Roll models `draws` times from each of `starts` held-out states; write pictures and JSON, return the document.
+
+    Errors are root mean squares over starts, draws and dimensions, in units of the training data's spread. A single run
+    is joined by the newest model of the other kind on the same data below `root`, if there is one. With
+    actions="sampled" the transformer draws them, and the ensemble is told to play the same.
+
+    Raises:
+        DataError: not fitted models, or of different data. UsageError: no transformer to draw actions, or no stretch of
+            held-out data is long enough for one step.
+    """
+    reporter, began = reporter or Reporter(), time.perf_counter()
+    runs = _runs(paths, root, reporter)
+    dataset = load(config_tree(runs[0].path)["dataset"], reporter.message)
+    if dataset.fingerprint != runs[0].record["fingerprint"]:
+        raise DataError(f"{dataset.name} is not what {runs[0].path} was fitted to any more (fingerprints differ)")
+    stretches, spread = held_out_stretches(dataset, runs, steps, starts, reporter)
+    key = jax.random.key(seed)
+    told = stretches.actions
+    if actions == "sampled":
+        told = sampled_actions(runs, stretches, key)
+    predictions = {}
+    for run in runs:
+        reporter.message(f"rolling {run.path}: {len(told)} starts x {draws} draws x {told.shape[1]} steps")
+        predictions[_label(run, runs)] = roll_model(run, stretches, told, draws, key)
+    document = _document(runs, dataset, stretches, predictions, spread, actions, draws)
+    folder = out or runs[0].path / "predict"
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = {"prediction.png": prediction_figure(stretches.real, np.asarray(stretches.past.now), predictions)}
+    figures["error.png"] = error_figure(document["error"], document["persistence"])
+    for name, figure in figures.items():
+        figure.savefig(folder / name)
+    document |= {"files": [str(folder / name) for name in figures], "seconds": time.perf_counter() - began}
+    write_json(folder / "prediction.json", document)
+    return document
+
+
+def held_out_stretches(
+    dataset: Dataset, runs: list[RunDirectory], steps: int, starts: int, reporter: Reporter
+) -> tuple[Stretches, NDArray[np.float64]]:
+    """Stretches of up to `steps` steps inside held-out episodes, evenly spread, and the training spread [O].
+
+    Where no held-out episode is long enough the steps become as many as there are (and a message says so).
+    """
+    settings = config_tree(runs[0].path)["model"]
+    split = split_by_episode(dataset, settings["holdout_fraction"], SPLIT_SEED, settings["holdout_max_rows"])
+    rows = split.holdout_rows
+    ends = np.append(np.flatnonzero(np.diff(dataset.episode_of_row[rows]) != 0), len(rows) - 1)
+    first = np.append(0, ends[:-1] + 1)
+    longest = int((ends - first).max()) + 1
+    if longest < CONTEXT + 2:
+        raise UsageError(
+            f"{dataset.name}: held-out episodes have at most {longest} steps; nothing to predict far ahead"
+        )
+    if steps > longest - CONTEXT:
+        steps = longest - CONTEXT
+        reporter.message(f"held-out episodes have at most {longest} steps: predicting {steps} ahead")
+    possible = np.concatenate(
+        [np.arange(begin + CONTEXT, end - steps + 2) for begin, end in zip(first, ends, strict=True)]
+    )
+    chosen = rows[possible[np.linspace(0, len(possible) - 1, min(starts, len(possible))).round().astype(int)]]
+    before, ahead = chosen[:, None] + np.arange(-CONTEXT, 0), chosen[:, None] + np.arange(steps)
+    action = np.clip(to_agent_action(dataset.action, dataset.action_low, dataset.action_high), -1, 1).astype(np.float32)
+    length = np.full(len(chosen), CONTEXT, np.int32)
+    guess = np.zeros((len(chosen), steps, action.shape[1]), np.float32)
+    seen = (dataset.obs[before], action[before], dataset.reward[before], dataset.obs[chosen], length, guess)
+    spread = dataset.next_obs[split.train_rows].std(axis=0, dtype=np.float64)
+    return Stretches(History(*map(jnp.asarray, seen)), action[ahead], dataset.next_obs[ahead]), np.maximum(spread, 1e-6)
+
+
+def roll_model(
+    run: RunDirectory, stretches: Stretches, actions: NDArray[np.float32], draws: int, key: jax.Array
+) -> NDArray[np.float32]:
+    """[draws, N, H, O] observations that the model of a run draws after each of actions [N, H, A]."""
+    repeated = jnp.tile(jnp.asarray(actions), (draws, 1, 1))
+    if run.record["kind"] == "ensemble":
+        model = load_model(run.path)
+        step = make_step(model.ensemble, "never")
+        start = jnp.tile(jnp.asarray(stretches.past.now), (draws, 1))
+        path, _ = jax.jit(lambda *x: open_loop(step, *x))(model.params, key, start, repeated)
+        return np.asarray(path).reshape(draws, *stretches.real.shape)
+    fitted = load_sequence(run.path)
+    history = jax.tree.map(lambda x: jnp.tile(x, (draws, *[1] * (x.ndim - 1))), _recent(fitted, stretches.past))
+    keys = jax.random.split(key, len(repeated))
+    # one step more than asked for: the trajectory's observations are those before each action
+    longer = jnp.concatenate([repeated, repeated[:, -1:]], axis=1)
+
+    def rolled(params: Any, keys: jax.Array, history: History, actions: jax.Array) -> jax.Array:
+        horizon = actions.shape[1]
+        return roll(fitted.model, params, keys, history, horizon, actions=actions, obs_keep=Filter()).trajectory.obs
+
+    obs = jax.jit(rolled)(fitted.params, keys, history, longer)
+    return np.asarray(obs)[:, 1:].reshape(draws, *stretches.real.shape)
+
+
+def sampled_actions(runs: list[RunDirectory], stretches: Stretches, key: jax.Array) -> NDArray[np.float32]:
+    """[N, H, A] what the behaviour might have done instead, drawn by the transformer along with its states."""
+    chosen = [run for run in runs if run.record["kind"] == "transformer"]
+    if not chosen:
+        raise UsageError("--actions sampled needs a transformer to draw them; name one beside the ensemble")
+    fitted = load_sequence(chosen[0].path)
+    history, horizon = _recent(fitted, stretches.past), stretches.actions.shape[1]
+    keys = jax.random.split(jax.random.fold_in(key, 1), len(stretches.actions))
+
+    def drawn(params: Any, keys: jax.Array, history: History) -> jax.Array:
+        return roll(fitted.model, params, keys, history, horizon, obs_keep=Filter()).trajectory.action
+
+    return np.asarray(jax.jit(drawn)(fitted.params, keys, history))
+
+
+def horizon_errors(
+    predicted: NDArray[np.float32], real: NDArray[np.float32], spread: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """[H] root mean square of (predicted [..., N, H, O] - real [N, H, O]) / spread [O] at each step ahead."""
+    error = (predicted.astype(np.float64) - real) / spread
+    return np.sqrt(np.mean(np.moveaxis(error, -2, 0).reshape(real.shape[1], -1) ** 2, axis=1))
+
+
+def break_even(error: NDArray[np.float64], persistence: NDArray[np.float64]) -> int | None:
+    """The first step ahead (from 1) at which predicting no change would have been no worse; None if there is none."""
+    worse = np.flatnonzero(error >= persistence)
+    return int(worse[0]) + 1 if len(worse) else None
+
+
+def _document(
+    runs: list[RunDirectory],
+    dataset: Dataset,
+    stretches: Stretches,
+    predictions: dict[str, NDArray[np.float32]],
+    spread: NDArray[np.float64],
+    actions: str,
+    draws: int,
+) -> dict[str, Any]:
+    still = np.broadcast_to(np.asarray(stretches.past.now)[:, None], stretches.real.shape)
+    persistence = horizon_errors(still, stretches.real, spread)
+    errors = {name: horizon_errors(each, stretches.real, spread) for name, each in predictions.items()}
+    return {
+        "schema": SCHEMA,
+        "run": [str(run.path) for run in runs],
+        "kind": "prediction",
+        "dataset": dataset.name,
+        "actions": actions,
+        "steps": stretches.real.shape[1],
+        "starts": len(stretches.real),
+        "draws": draws,
+        "error": {name: _plain(each) for name, each in errors.items()},
+        "persistence": _plain(persistence),
+        "break_even": {name: break_even(each, persistence) for name, each in errors.items()},
+        "versions": versions(),
+    }
+
+
+def _plain(x: NDArray[np.float64]) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in x]
+
+
+def _runs(paths: list[Path], root: Path, reporter: Reporter) -> list[RunDirectory]:
+    """The runs named, finished and of one dataset; and a model of the other kind beside a single one."""
+    runs = [_fitted(path) for path in paths]
+    fingerprint = runs[0].record["fingerprint"]
+    for run in runs[1:]:
+        if run.record["fingerprint"] != fingerprint:
+            raise DataError(f"{run.path} was fitted to other data than {runs[0].path} (fingerprints differ)")
+    if len(runs) > 1:
+        return runs
+    (other,) = set(KINDS) - {runs[0].record["kind"]}
+    beside = [
+        run
+        for run in find_runs(root)
+        if run.record["kind"] == other and run.finished and run.record.get("fingerprint") == fingerprint
+    ]
+    if not beside:
+        reporter.message(f"no {other} fitted to this data below {root} to show beside; fit one with `orl fit-model`")
+        return runs
+    newest = max(beside, key=lambda run: (run.path / "run.json").stat().st_mtime)
+    return sorted([*runs, newest], key=lambda run: KINDS.index(run.record["kind"]))
+
+
+def _fitted(path: Path) -> RunDirectory:
+    run = load_run(path)
+    if run.record["kind"] not in KINDS:
+        raise DataError(f"{path} holds a {run.record['kind']}, not a fitted model")
+    if not run.finished:
+        raise DataError(f"{path} is not finished; run its fit-model command again to complete it")
+    return run
+
+
+def _label(run: RunDirectory, runs: list[RunDirectory]) -> str:
+    kind = run.record["kind"]
+    if kind == "transformer" and config_tree(run.path)["model"].get("arch") == "lstm":
+        kind = "lstm"
+    return kind if sum(each.record["kind"] == run.record["kind"] for each in runs) == 1 else run.path.name
+
+
+def _recent(fitted: FittedSequence, past: History) -> History:
+    """The history with as many past steps as the model's window allows."""
+    keep = min(CONTEXT, fitted.model.config.window - 1)
+    obs, action, reward = (x[:, CONTEXT - keep :] for x in (past.obs, past.action, past.reward))
+    return past._replace(obs=obs, action=action, reward=reward, length=jnp.minimum(past.length, keep))
