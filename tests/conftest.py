@@ -5,19 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from tiny_settings import TINY_AGENT, TINY_BEAM, TINY_MODEL, TINY_ROLLOUT, TINY_SEQUENCE, settings
 
 # before jax is imported anywhere; ORL_TEST_PLATFORM=cuda runs the same tests on a GPU
 os.environ.setdefault("JAX_PLATFORMS", os.environ.get("ORL_TEST_PLATFORM", "cpu"))
-
-TINY_MODEL = ["model.hidden=[8]", "model.weight_decay=[0,0]", "model.members=3", "model.elites=2", "model.max_epochs=2"]
-TINY_AGENT = ["agent.hidden=[8]", "agent.batch_size=16", "train.epoch_steps=10", "train.eval_episodes=2"]
-TINY_ROLLOUT = ["agent.rollout_batch=16", "agent.rollout_length=2", "agent.real_ratio=0.5"]
 
 
 class Outcome(NamedTuple):
@@ -31,11 +27,6 @@ class Outcome(NamedTuple):
     def document(self) -> dict[str, Any]:
         """The JSON document on stdout, which must hold nothing else."""
         return json.loads(self.out)
-
-
-def settings(*lists: list[str]) -> list[str]:
-    """Assignments as `--set` options."""
-    return [word for assignment in chain(*lists) for word in ("--set", assignment)]
 
 
 @pytest.fixture(scope="session")
@@ -147,5 +138,25 @@ def mopo(orl: Callable[..., Outcome], pendulum_log: str, root: Path, fitted: dic
     """The document of a tiny mopo run on `fitted`."""
     words = settings(TINY_MODEL, TINY_AGENT, TINY_ROLLOUT)
     done = orl("train-policy", "-a", "mopo", "-d", pendulum_log, "--steps", 30, "--runs", root, "--json", *words)
+    assert done.code == 0, done.err
+    return done.document
+
+
+@pytest.fixture(scope="session")
+def fitted_sequence(orl: Callable[..., Outcome], pendulum_log: str, root: Path) -> dict[str, Any]:
+    """The document of a tiny transformer of the pendulum."""
+    words = settings(TINY_SEQUENCE)
+    done = orl("fit-model", "-k", "transformer", "-d", pendulum_log, "--runs", root, "--json", *words)
+    assert done.code == 0, done.err
+    return done.document
+
+
+@pytest.fixture(scope="session")
+def planned(
+    orl: Callable[..., Outcome], pendulum_log: str, root: Path, fitted_sequence: dict[str, Any], cloned: dict[str, Any]
+) -> dict[str, Any]:
+    """The document of a tiny beam's two episodes on `fitted_sequence`, every other step planned."""
+    words = settings(TINY_SEQUENCE, TINY_BEAM, ["plan.plan_freq=2"])
+    done = orl("plan", "-d", pendulum_log, "--episodes", 2, "--runs", root, "--json", *words)
     assert done.code == 0, done.err
     return done.document

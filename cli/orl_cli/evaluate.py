@@ -92,10 +92,11 @@ def score_table(dataset: str, documents: list[dict[str, Any]]) -> Any:
         title=f"{dataset} · {first['environment']} · {first['episodes']} episodes a seed", title_justify="left"
     )
     table.add_column("policy")
-    for column in (unit, "iqm", "95% interval", "best", "in model", "gap"):
+    timed = any("ms_per_action" in document for document in documents)
+    for column in (unit, "iqm", "95% interval", "best", "in model", "gap", *["ms"] * timed):
         table.add_column(column, justify="right", no_wrap=True)
     for row in behaviour_rows(first["behaviour"], normalised) + method_rows(documents):
-        table.add_row(*row)
+        table.add_row(*row[: len(table.columns)])
     notes = []
     if normalised:
         reference = first["reference"]
@@ -103,6 +104,8 @@ def score_table(dataset: str, documents: list[dict[str, Any]]) -> Any:
     notes.append(
         "best: checkpoint chosen with the simulator · in model: what the bare model promises, gap: minus the truth"
     )
+    if timed:
+        notes.append("ms: median time a planner takes for an action of one episode, all played side by side")
     seeds = {len(document["seeds"]) for document in documents}
     notes.append(
         "interval over seeds" if min(seeds) > 1 else "interval over episodes of one seed: says nothing of other seeds"
@@ -115,7 +118,7 @@ def behaviour_rows(behaviour: dict[str, Any], normalised: bool) -> list[list[str
     """The log itself: its mean episode and its best."""
     mean, best = (behaviour["score"], behaviour["best_score"]) if normalised else (behaviour["mean"], behaviour["best"])
     rows = [["behaviour", f"{mean:.1f}"], ["best episode", f"{best:.1f}"]]
-    return [row + [""] * 5 for row in rows]
+    return [row + [""] * 6 for row in rows]
 
 
 def method_rows(documents: list[dict[str, Any]]) -> list[list[str]]:
@@ -139,8 +142,9 @@ def _row(name: str, document: dict[str, Any]) -> list[str]:
         low, high = score["ci95"]
         interval = f"{low:.1f} to {high:.1f}" if max(abs(low), abs(high)) < 1000 else f"{low:.0f} to {high:.0f}"
     cells = [name, f"{score['mean']:.1f}", f"{score['iqm']:.1f}", interval, f"{document['best_score']['mean']:.1f}"]
+    ms = f"{document['ms_per_action']['median']:.1f}" if "ms_per_action" in document else "–"
     if not value:
-        return [*cells, "–", "–"]
+        return [*cells, "–", "–", ms]
     if value["mean_return"] is None:
-        return [*cells, "diverges", "–"]
-    return [*cells, f"{value['score']:.1f}", f"{value['gap']:+.1f}"]
+        return [*cells, "diverges", "–", ms]
+    return [*cells, f"{value['score']:.1f}", f"{value['gap']:+.1f}", ms]

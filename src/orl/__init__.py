@@ -15,6 +15,11 @@ _HOMES = {
     "train_policy": ("orl.runs.train_policy", "train_policy"),
     "load_policy": ("orl.runs.policy", "load_policy"),
     "evaluate": ("orl.runs.evaluate", "evaluate"),
+    "fit_sequence": ("orl.runs.fit_sequence", "fit_sequence"),
+    "load_sequence": ("orl.runs.fit_sequence", "load_sequence"),
+    "plan": ("orl.runs.plan", "plan"),
+    "load_planner": ("orl.runs.planner", "load_planner"),
+    "predict": ("orl.runs.predict", "predict"),
 }
 __all__ = list(_HOMES)
 

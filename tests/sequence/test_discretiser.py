@@ -16,6 +16,9 @@ METHODS = ("quantile", "uniform")
 ROWS, BINS = 641, 16  # quantiles k/16 of 641 rows are rows 40 k exactly
 
 
+NUMBERS = st.floats(-100, 100, width=32).map(lambda x: x if abs(x) > 1e-30 else 0.0)  # XLA takes subnormals for zero
+
+
 def mixed_columns() -> NDArray[np.float32]:
     """[641, 6] normal, skewed, saturated at +-1, constant, five values, and a cluster with two far outliers."""
     rng = np.random.default_rng(0)
@@ -51,7 +54,7 @@ def test_numbers_come_back_to_within_their_bin(method, reconstruction, share) ->
     assert (tokens >= 0).all()
     assert (tokens < np.asarray(found.counts)).all()
     assert (left <= X).all()
-    assert (X <= right).all()
+    assert (right >= X).all()
     error = np.abs(np.asarray(found.decode(tokens)) - X)
     assert (error <= share * (right - left) + 1e-6 * np.maximum(np.abs(X), 1.0)).all()
     assert error[:, 0].max() > 0.3 * share * (right - left)[error[:, 0].argmax(), 0]  # nor is it all exact
@@ -231,7 +234,7 @@ def test_the_smallest_and_largest_numbers_of_bins_work() -> None:
 
 @settings(max_examples=3000, deadline=None)
 @given(
-    column=st.lists(st.integers(-6, 6) | st.floats(-100, 100, width=32), min_size=40, max_size=40),
+    column=st.lists(st.integers(-6, 6) | NUMBERS, min_size=40, max_size=40),
     bins=st.sampled_from([4, 9]),
     method=st.sampled_from(METHODS),
     reconstruction=st.sampled_from(["midpoint", "mean"]),

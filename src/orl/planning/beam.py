@@ -57,12 +57,16 @@ class BeamConfig:
 
 
 class Beams(NamedTuple):
-    """Plans so far: tokens [B, K, H, D], reward and value [B, K, H], score [B, K]; later steps are still zero."""
+    """Plans so far: tokens [B, K, H, D], reward and value [B, K, H], score [B, K]; later steps are still zero.
+
+    log_prob: [B, K] of all their tokens that the model drew.
+    """
 
     tokens: Array
     reward: Array
     value: Array
     score: Array
+    log_prob: Array
 
 
 def check_context(context: int, window: int) -> None:
@@ -102,6 +106,7 @@ def make_beam(config: BeamConfig, model: SequenceModel) -> PlanFn:
         def further(beams: Beams, first: Array, steps: int) -> Beams:
             rows, length = _last_transitions(past, beams, history.length, first, kept)
             reader = open_reader(model, params, rows, None, length)
+            reader = reader._replace(log_prob=beams.log_prob.reshape(-1))
             return _segment(model, config, params, keys, beams, reader, first, steps, False)
 
         if whole:
@@ -117,7 +122,8 @@ def make_beam(config: BeamConfig, model: SequenceModel) -> PlanFn:
 def _no_beams(model: SequenceModel, config: BeamConfig, now: Array) -> Beams:
     shape = (now.shape[0], config.beam, config.horizon)
     tokens = jnp.zeros((*shape, model.layout.dims), jnp.int32).at[:, :, 0, : model.obs_dim].set(now[:, None])
-    return Beams(tokens, jnp.zeros(shape), jnp.zeros(shape), jnp.zeros(shape[:2]))
+    steps, plans = jnp.zeros(shape), jnp.zeros(shape[:2])
+    return Beams(tokens, steps, steps, plans, plans)
 
 
 def _segment(
@@ -212,7 +218,7 @@ def _keep(
     all_tokens = parents.at[:, :, step, model.layout.first_action :].set(take(tokens))
     offset = score.shape[1] * jnp.arange(score.shape[0])[:, None]
     reader = adopt(model, reader, (chosen + offset).reshape(-1))
-    return reader, Beams(all_tokens, take(reward), take(value), best)
+    return reader, Beams(all_tokens, take(reward), take(value), best, reader.log_prob.reshape(best.shape))
 
 
 def _last_transitions(past: Array, beams: Beams, length: Array, first: Array, kept: int) -> tuple[Array, Array]:
@@ -226,7 +232,7 @@ def _last_transitions(past: Array, beams: Beams, length: Array, first: Array, ke
 
 def _best(model: SequenceModel, params: SequenceParams, history: History, beams: Beams) -> Plan:
     best = jnp.argmax(beams.score, axis=1)
-    tokens, reward, value, score = jax.tree.map(lambda x: x[jnp.arange(x.shape[0]), best], beams)
+    tokens, reward, value, score, _ = jax.tree.map(lambda x: x[jnp.arange(x.shape[0]), best], beams)
     layout = model.layout
     obs = params.discretiser.decode_dims(tokens[..., : layout.obs_dim], 0)
     action = params.discretiser.decode_dims(tokens[..., layout.first_action : layout.reward], layout.first_action)

@@ -15,7 +15,7 @@ def dropout(key: Array | None, x: Array, rate: float) -> Array:
 
     Without a key `x` itself. The key is consumed.
     """
-    threshold = round(rate * LEVELS)
+    threshold = min(round(rate * LEVELS), LEVELS - 1)
     if key is None or threshold == 0:
         return x
     words = jax.random.bits(key, (-(-x.size // 2),), jnp.uint32)

@@ -55,7 +55,7 @@ def optimiser(config: TransformerConfig) -> optax.GradientTransformation:
     Embeddings, biases and norms are not decayed, as in the reference.
     """
     schedule = optax.warmup_cosine_decay_schedule(
-        init_value=0.0 if config.warmup_steps else config.learning_rate,
+        init_value=0.0,
         peak_value=config.learning_rate,
         warmup_steps=config.warmup_steps,
         decay_steps=max(config.epochs * config.epoch_steps, config.warmup_steps + 1),

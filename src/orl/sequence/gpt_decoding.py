@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from orl.networks import forward
@@ -86,8 +87,16 @@ def feed(module: GPT, params: Params, cache: Cache, tokens: Array) -> tuple[Cach
 
 
 def adopt(cache: Cache, chosen: Array) -> Cache:
-    """The cache of the rows `chosen` [R'], with one part for all that each has read. All parts must be full."""
+    """The cache of the rows `chosen` [R'], with one part for all that each has read. All parts must be full.
+
+    Rows that share a context must stay with it: chosen in the order of its groups, as many for each. Only where every
+    chosen row is to have a context of its own do the contexts go with their rows.
+    """
     rows = cache.parts[-1].groups
+    if cache.context.groups == chosen.shape[0]:
+        mine = chosen // (rows // cache.context.groups)
+        context = Part(*jax.tree.map(lambda leaf: leaf[mine], tuple(cache.context)))
+        cache = cache._replace(context=context, padding=cache.padding[mine])
 
     def joined(leaves: tuple[Array, ...], axis: int) -> Array:
         return jnp.concatenate([leaf[chosen // (rows // leaf.shape[0])] for leaf in leaves], axis)

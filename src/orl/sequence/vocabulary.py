@@ -49,7 +49,9 @@ class Vocabulary(nn.Module):
         whole = -(-length // dims) * dims
         padded = jnp.pad(hidden, ((0, 0), (0, whole - length), (0, 0))).reshape(batch, -1, dims, self.width)
         heads = jnp.roll(self.heads, -1, axis=0).astype(self.dtype)
-        logits = jnp.einsum("bwjd,jdv->bwjv", padded, heads, preferred_element_type=jnp.float32)
+        # one product a dimension: XLA's CPU backend refuses the batched one of bfloat16 into float32
+        by_dim = jax.vmap(lambda x, head: jnp.dot(x, head, preferred_element_type=jnp.float32), (2, 0), 2)
+        logits = by_dim(padded, heads)
         return logits.reshape(batch, whole, self.vocab)[:, :length]
 
     def logits(self, hidden: Array, dim: Array) -> Array:
