@@ -146,7 +146,7 @@ def _once(obs: str, data: Any, resolved: Any, model: Path | None, runs: Path, re
     """One plan from one observation."""
     import time
 
-    from orl.runs.plan import plan_once, read_obs
+    from orl.runs.plan_once import plan_once, read_obs
     from orl.runs.planner import temporary_planner
     from orl_cli.common import stamp
 

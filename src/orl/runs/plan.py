@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from orl.config import Preset, as_tree, build
@@ -23,8 +22,10 @@ from orl.runs.directory import (
     RunDirectory,
     check_folder,
     config_tree,
+    find_runs,
     load_run,
     open_run,
+    read_json,
     slug,
     versions,
     write_json,
@@ -196,41 +197,8 @@ def _document(
     }
 
 
-def plan_once(planner: Any, obs: np.ndarray) -> dict[str, Any]:
-    """What a planner expects from one observation [O] on, without a past: plain values, the environment's units."""
-    action = planner(obs)
-    trajectory = jax.tree.map(lambda x: np.asarray(x)[0], planner.last.trajectory)
-    return {
-        "action": action.tolist(),
-        "value": _finite(planner.last.value[0]),
-        "trajectory": {
-            "obs": trajectory.obs.tolist(),
-            "action": planner.to_env(trajectory.action).tolist(),
-            "reward": [_finite(x) for x in trajectory.reward],
-            "value": [_finite(x) for x in trajectory.value],
-        },
-    }
-
-
-def read_obs(text: str, size: int) -> np.ndarray:
-    """The observation of `--obs`: numbers between commas.
-
-    Raises:
-        UsageError: not numbers, or not as many as the model takes.
-    """
-    try:
-        obs = np.array([float(part) for part in text.strip("[] ").split(",")], np.float32)
-    except ValueError:
-        raise UsageError(f"--obs {text}: expected numbers between commas, such as 1.0,0.0,0.0") from None
-    if len(obs) != size or not np.isfinite(obs).all():
-        raise UsageError(f"--obs {text}: the model takes {size} finite numbers, got {len(obs)}")
-    return obs
-
-
 def finished_evaluations(root: Path, fingerprint: str, env_id: str, but: Path) -> list[dict[str, Any]]:
     """The newest evaluation in `env_id` of every policy and plan on this data below `root`, but the run at `but`."""
-    from orl.runs.directory import find_runs, read_json
-
     found = []
     for run in find_runs(root):
         if run.path.resolve() == but.resolve() or run.record.get("fingerprint") != fingerprint:
@@ -247,7 +215,3 @@ def finished_evaluations(root: Path, fingerprint: str, env_id: str, but: Path) -
 
 def _name(env: EnvSpec, episodes: int, seed: int) -> str:
     return f"{env.env_id}-{episodes}x{seed}".replace("/", "-")
-
-
-def _finite(value: Any) -> float | None:
-    return float(value) if np.isfinite(value) else None

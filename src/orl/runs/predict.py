@@ -4,45 +4,30 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from orl.data.border import to_agent_action
 from orl.data.catalog import load
 from orl.data.episodes import Dataset
-from orl.data.split import split_by_episode
 from orl.errors import DataError, UsageError
 from orl.evaluation.figures import error_figure, prediction_figure
+from orl.evaluation.horizon import break_even, horizon_errors
 from orl.mdp.open_loop import open_loop
 from orl.mdp.step import make_step
 from orl.planning.base import History
 from orl.planning.rolling import roll
 from orl.runs.directory import SCHEMA, RunDirectory, config_tree, find_runs, load_run, versions, write_json
 from orl.runs.fit_model import load_model
-from orl.runs.fit_sequence import FittedSequence, load_sequence
-from orl.runs.loading import SPLIT_SEED
+from orl.runs.fit_sequence import load_sequence
 from orl.runs.reporter import Reporter
+from orl.runs.stretches import Stretches, held_out_stretches, recent
 from orl.sequence.sampling import Filter
 
 KINDS = ("transformer", "ensemble")
-CONTEXT = 5
-
-
-class Stretches(NamedTuple):
-    """N held-out stretches of C + H steps: what a model may read, and what came after.
-
-    Attributes:
-        past: the C steps before; past.now [N, O] is where predictions begin. actions: [N, H, A] in [-1, 1] as logged.
-        real: [N, H, O] observations after each.
-    """
-
-    past: History
-    actions: NDArray[np.float32]
-    real: NDArray[np.float32]
 
 
 def predict(
@@ -93,39 +78,6 @@ def predict(
     return document
 
 
-def held_out_stretches(
-    dataset: Dataset, runs: list[RunDirectory], steps: int, starts: int, reporter: Reporter
-) -> tuple[Stretches, NDArray[np.float64]]:
-    """Stretches of up to `steps` steps inside held-out episodes, evenly spread, and the training spread [O].
-
-    Where no held-out episode is long enough the steps become as many as there are (and a message says so).
-    """
-    settings = config_tree(runs[0].path)["model"]
-    split = split_by_episode(dataset, settings["holdout_fraction"], SPLIT_SEED, settings["holdout_max_rows"])
-    rows = split.holdout_rows
-    ends = np.append(np.flatnonzero(np.diff(dataset.episode_of_row[rows]) != 0), len(rows) - 1)
-    first = np.append(0, ends[:-1] + 1)
-    longest = int((ends - first).max()) + 1
-    if longest < CONTEXT + 2:
-        raise UsageError(
-            f"{dataset.name}: held-out episodes have at most {longest} steps; nothing to predict far ahead"
-        )
-    if steps > longest - CONTEXT:
-        steps = longest - CONTEXT
-        reporter.message(f"held-out episodes have at most {longest} steps: predicting {steps} ahead")
-    possible = np.concatenate(
-        [np.arange(begin + CONTEXT, end - steps + 2) for begin, end in zip(first, ends, strict=True)]
-    )
-    chosen = rows[possible[np.linspace(0, len(possible) - 1, min(starts, len(possible))).round().astype(int)]]
-    before, ahead = chosen[:, None] + np.arange(-CONTEXT, 0), chosen[:, None] + np.arange(steps)
-    action = np.clip(to_agent_action(dataset.action, dataset.action_low, dataset.action_high), -1, 1).astype(np.float32)
-    length = np.full(len(chosen), CONTEXT, np.int32)
-    guess = np.zeros((len(chosen), steps, action.shape[1]), np.float32)
-    seen = (dataset.obs[before], action[before], dataset.reward[before], dataset.obs[chosen], length, guess)
-    spread = dataset.next_obs[split.train_rows].std(axis=0, dtype=np.float64)
-    return Stretches(History(*map(jnp.asarray, seen)), action[ahead], dataset.next_obs[ahead]), np.maximum(spread, 1e-6)
-
-
 def roll_model(
     run: RunDirectory, stretches: Stretches, actions: NDArray[np.float32], draws: int, key: jax.Array
 ) -> NDArray[np.float32]:
@@ -138,7 +90,7 @@ def roll_model(
         path, _ = jax.jit(lambda *x: open_loop(step, *x))(model.params, key, start, repeated)
         return np.asarray(path).reshape(draws, *stretches.real.shape)
     fitted = load_sequence(run.path)
-    history = jax.tree.map(lambda x: jnp.tile(x, (draws, *[1] * (x.ndim - 1))), _recent(fitted, stretches.past))
+    history = jax.tree.map(lambda x: jnp.tile(x, (draws, *[1] * (x.ndim - 1))), recent(fitted, stretches.past))
     keys = jax.random.split(key, len(repeated))
     # one step more than asked for: the trajectory's observations are those before each action
     longer = jnp.concatenate([repeated, repeated[:, -1:]], axis=1)
@@ -157,27 +109,13 @@ def sampled_actions(runs: list[RunDirectory], stretches: Stretches, key: jax.Arr
     if not chosen:
         raise UsageError("--actions sampled needs a transformer to draw them; name one beside the ensemble")
     fitted = load_sequence(chosen[0].path)
-    history, horizon = _recent(fitted, stretches.past), stretches.actions.shape[1]
+    history, horizon = recent(fitted, stretches.past), stretches.actions.shape[1]
     keys = jax.random.split(jax.random.fold_in(key, 1), len(stretches.actions))
 
     def drawn(params: Any, keys: jax.Array, history: History) -> jax.Array:
         return roll(fitted.model, params, keys, history, horizon, obs_keep=Filter()).trajectory.action
 
     return np.asarray(jax.jit(drawn)(fitted.params, keys, history))
-
-
-def horizon_errors(
-    predicted: NDArray[np.float32], real: NDArray[np.float32], spread: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """[H] root mean square of (predicted [..., N, H, O] - real [N, H, O]) / spread [O] at each step ahead."""
-    error = (predicted.astype(np.float64) - real) / spread
-    return np.sqrt(np.mean(np.moveaxis(error, -2, 0).reshape(real.shape[1], -1) ** 2, axis=1))
-
-
-def break_even(error: NDArray[np.float64], persistence: NDArray[np.float64]) -> int | None:
-    """The first step ahead (from 1) at which predicting no change would have been no worse; None if there is none."""
-    worse = np.flatnonzero(error >= persistence)
-    return int(worse[0]) + 1 if len(worse) else None
 
 
 def _document(
@@ -248,10 +186,3 @@ def _label(run: RunDirectory, runs: list[RunDirectory]) -> str:
     if kind == "transformer" and config_tree(run.path)["model"].get("arch") == "lstm":
         kind = "lstm"
     return kind if sum(each.record["kind"] == run.record["kind"] for each in runs) == 1 else run.path.name
-
-
-def _recent(fitted: FittedSequence, past: History) -> History:
-    """The history with as many past steps as the model's window allows."""
-    keep = min(CONTEXT, fitted.model.config.window - 1)
-    obs, action, reward = (x[:, CONTEXT - keep :] for x in (past.obs, past.action, past.reward))
-    return past._replace(obs=obs, action=action, reward=reward, length=jnp.minimum(past.length, keep))
