@@ -107,9 +107,11 @@ def score_table(dataset: str, documents: list[dict[str, Any]]) -> Any:
     if timed:
         notes.append("ms: median time a planner takes for an action of one episode, all played side by side")
     seeds = {len(document["seeds"]) for document in documents}
-    notes.append(
-        "interval over seeds" if min(seeds) > 1 else "interval over episodes of one seed: says nothing of other seeds"
-    )
+    one_seed = "over episodes of one seed, which says nothing of other seeds"
+    if min(seeds) > 1:
+        notes.append("interval over seeds")
+    else:
+        notes.append(f"interval {one_seed}" if max(seeds) == 1 else f"interval over seeds, or {one_seed}")
     table.caption, table.caption_justify = "\n".join(notes), "left"
     return table
 
