@@ -16,8 +16,9 @@ from benchmarks.harness import Result, matmul_gflops
 
 def row(line: Result) -> str:
     """One benchmark as a line of the table."""
+    rate = f"{line.rate:12,.{0 if line.rate >= 100 else 2}f} {line.unit}/s"
     return (
-        f"{line.name:34s} {line.rate:12,.{0 if line.rate >= 100 else 2}f} {line.unit}/s   median {line.median_ms:9.2f} ms (iqr {line.iqr_ms:.2f})"
+        f"{line.name:34s} {rate}   median {line.median_ms:9.2f} ms (iqr {line.iqr_ms:.2f})"
         f"   compile {line.compile_s:5.1f} s   {100 * line.share:5.1f}% of matmul   {line.workload}"
     )
 

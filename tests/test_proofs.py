@@ -13,7 +13,8 @@ from orl.data.catalog import load
 from orl.evaluation.scores import behaviour_summary
 from orl.runs.config import resolve_fit, resolve_policy
 from orl.runs.evaluate import evaluate
-from orl.runs.fit_model import default_model_path, fit_model
+from orl.runs.fit_model import fit_model
+from orl.runs.fits import fit_path
 from orl.runs.loading import load_split
 from orl.runs.policy import load_policy
 from orl.runs.train_policy import default_policy_path, train_policy
@@ -84,7 +85,7 @@ def test_a_real_log_without_an_environment(root: Path) -> None:
         pytest.skip("needs the real log DMSD-high-100000-train.npz (ORL_SHARED_DATA)")
     data = load(name)
     fit, presets = resolve_fit(name, {})
-    document = fit_model(data, fit, default_model_path(root, data, fit), presets=presets)
+    document = fit_model(data, fit, fit_path("ensemble", root, data, fit), presets=presets)
     ratio = document["holdout"]["rmse_over_persistence"]
     assert ratio < 0.16
     assert ratio <= 1.05 * least_squares_ratio(name)

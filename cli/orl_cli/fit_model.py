@@ -69,9 +69,10 @@ def fit_model(
     set_up_machine(device)
     from orl.data.catalog import load
     from orl.errors import UsageError
-    from orl.runs import fit_model as ensembles
-    from orl.runs import fit_sequence as sequences
     from orl.runs.config import resolve_fit, resolve_sequence
+    from orl.runs.fit_model import fit_model as ensemble_fit
+    from orl.runs.fit_sequence import fit_sequence
+    from orl.runs.fits import fit_path
 
     reporter = reporter_for(quiet)
     only = {name: value for name, value in (("arch", arch), ("steps", steps)) if value is not None}
@@ -80,15 +81,13 @@ def fit_model(
     settings = overrides(config, set_, dataset=dataset, seed=seed, model=only or None)
     dataset = str(settings.get("dataset", DEFAULT_DATASET))
     is_ensemble = kind is Kind.ensemble
-    resolve, place, fit, table = (
-        (resolve_fit, ensembles.default_model_path, ensembles.fit_model, _table)
-        if is_ensemble
-        else (resolve_sequence, sequences.default_sequence_path, sequences.fit_sequence, _sequence_table)
+    resolve, fit, table = (
+        (resolve_fit, ensemble_fit, _table) if is_ensemble else (resolve_sequence, fit_sequence, _sequence_table)
     )
     resolved: Any
     resolved, presets = resolve(dataset, settings)
     data = load(dataset, reporter.message)
-    path = out or place(runs, data, resolved)
+    path = out or fit_path(kind.value, runs, data, resolved)
     if dry_run:
         return show_dry_run(resolved, presets, path, json)
     document = fit(data, resolved, path, presets=presets, force=force, reporter=reporter)

@@ -14,7 +14,7 @@ from test_beam import DEFINITIONS, random_world, solved
 
 from orl.errors import UsageError
 from orl.planning.base import Plan
-from orl.planning.mcts import MctsConfig, make_mcts, root_of
+from orl.planning.mcts import MctsConfig, child_of, make_mcts, root_of
 
 pytestmark = pytest.mark.usefixtures("quick_compiles")
 
@@ -73,10 +73,11 @@ def test_the_plan_is_the_most_visited_path_and_says_where_it_ends() -> None:
     np.testing.assert_array_equal(out.trajectory.obs[0, there.sum() :], out.trajectory.obs[0, there.sum() - 1 : -1])
 
 
-def test_priors_are_the_models_probabilities_of_the_distinct_actions_drawn() -> None:
+@pytest.mark.parametrize("definition", DEFINITIONS)
+def test_priors_are_the_models_probabilities_of_the_distinct_actions_drawn(definition: str) -> None:
     """By hand: probabilities 0.7, 0.2, 0.1, each once whatever the number of draws; the root's value is their mean."""
     policy = np.tile([0.7, 0.2, 0.1], (3, 1))
-    world, model = random_world(2), tabular()
+    world, model = random_world(2), tabular(reward_to_go=definition)
     config = MctsConfig(context=0, actions=64)
     node, logits, value = root_of(config, model, told(world, policy), keys(0), from_states([1]))
     drawn, prior = np.asarray(node.actions)[0, :, 0], np.asarray(jax.nn.softmax(logits))[0]
@@ -85,7 +86,9 @@ def test_priors_are_the_models_probabilities_of_the_distinct_actions_drawn() -> 
         first = np.flatnonzero(drawn == action)[0]
         np.testing.assert_allclose(prior[first], share, rtol=1e-4)
     assert (prior > 0).sum() == 3
-    np.testing.assert_allclose(value, policy[1] @ (world.reward[1] + DISCOUNT * world.value[1]), rtol=1e-4)
+    # a value token that includes the step's reward is all that the step is worth
+    worth = world.value[1] if definition == "including" else world.reward[1] + DISCOUNT * world.value[1]
+    np.testing.assert_allclose(value, policy[1] @ worth, rtol=1e-4)
 
 
 def test_the_only_likely_action_is_the_only_one_played() -> None:
@@ -142,3 +145,11 @@ def test_a_past_is_read_and_shifted() -> None:
     np.testing.assert_array_equal(found.action, without.action)
     np.testing.assert_allclose(found.value, without.value, rtol=1e-4)
     assert jnp.isfinite(found.value).all()
+    config = MctsConfig(context=2, actions=3)
+    root, _, _ = root_of(config, tabular(), told(world), keys(0), from_states([1], context=2))
+    child, _, _ = child_of(config, tabular(), told(world), root, jnp.asarray([2]))
+    np.testing.assert_array_equal(child.past[:, :-1], root.past[:, 1:])
+    np.testing.assert_array_equal(child.past[:, -1], child.step)
+    np.testing.assert_array_equal(child.step[0, :2], [1, root.actions[0, 2, 0]])
+    assert (root.length.tolist(), child.length.tolist()) == ([2], [3])
+    np.testing.assert_array_equal(child.now, [[world.next[1, root.actions[0, 2, 0]]]])

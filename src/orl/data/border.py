@@ -1,8 +1,13 @@
-"""Where actions cross from the agent's [-1, 1] to the environment's bounds and back."""
+"""Where the agent meets the environment: actions from [-1, 1] to its bounds and back, observations in batches."""
 
 from __future__ import annotations
 
 from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from orl.errors import DataError
 
 
 def to_env_action(action: Any, low: Any, high: Any) -> Any:
@@ -13,3 +18,15 @@ def to_env_action(action: Any, low: Any, high: Any) -> Any:
 def to_agent_action(action: Any, low: Any, high: Any) -> Any:
     """Action in [-1, 1] from one in the environment's units."""
     return 2.0 * (action - low) / (high - low) - 1.0
+
+
+def observation_rows(obs: ArrayLike, obs_dim: int, who: str) -> tuple[NDArray[np.float32], bool]:
+    """(observations [B, O], whether it was a single one [O]) for `who` ("policy", "planner") that takes O numbers.
+
+    Raises:
+        DataError: they are of another size.
+    """
+    array = np.asarray(obs, np.float32)
+    if array.ndim not in (1, 2) or array.shape[-1] != obs_dim:
+        raise DataError(f"observation of shape {array.shape}; this {who} takes [{obs_dim}] or a batch of them")
+    return (array, False) if array.ndim == 2 else (array[None], True)

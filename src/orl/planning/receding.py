@@ -13,8 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from orl.data.border import to_env_action
-from orl.errors import DataError
+from orl.data.border import observation_rows, to_env_action
 from orl.planning.base import History, Plan, PlanFn
 from orl.types import Params, Spec
 
@@ -68,12 +67,7 @@ class Planner:
         Raises:
             DataError: the observation's size is not the one the model was fitted to.
         """
-        array = np.asarray(obs, np.float32)
-        if array.ndim not in (1, 2) or array.shape[-1] != self.spec.obs_dim:
-            raise DataError(
-                f"observation of shape {array.shape}; this planner takes [{self.spec.obs_dim}] or a batch of them"
-            )
-        rows = array if array.ndim == 2 else array[None]
+        rows, single = observation_rows(obs, self.spec.obs_dim, "planner")
         if len(rows) != self._rows:
             self._begin(len(rows))
         self._remember(None if reward is None else np.asarray(reward, np.float32).reshape(-1))
@@ -84,7 +78,7 @@ class Planner:
         self._expected = np.asarray(self.last.trajectory.reward)[:, self._age]
         self._seen, self._done, self._age = rows.copy(), action, self._age + 1
         out = self.to_env(action)
-        return out if array.ndim == 2 else out[0]
+        return out[0] if single else out
 
     def to_env(self, action: ArrayLike) -> Floats:
         """Actions [..., A] in [-1, 1] in the environment's units."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from orl.config import Preset, as_tree, build
+from orl.config import Preset, build
 from orl.data.episodes import Dataset
 from orl.data.normalise import fit_normaliser, identity_normaliser
 from orl.dynamics.config import EnsembleConfig
@@ -19,10 +19,11 @@ from orl.dynamics.report import holdout_report
 from orl.dynamics.termination_rules import rule
 from orl.runs.checkpoints import read_latest
 from orl.runs.config import FitRunConfig
-from orl.runs.directory import RunDirectory, config_tree, find_runs, load_run, open_run, slug, versions
+from orl.runs.directory import RunDirectory, config_tree, load_run, open_run
 from orl.runs.epochs import Fit, run_epochs
+from orl.runs.fits import fit_document
 from orl.runs.loading import LoadedData, load_split
-from orl.runs.record import config_digest, dataset_identity, run_details
+from orl.runs.record import dataset_identity, run_details
 from orl.runs.reporter import Reporter
 from orl.runs.seeds import model_keys
 from orl.types import Transition
@@ -37,11 +38,6 @@ class FittedModel(NamedTuple):
     params: EnsembleParams
     termination: str
     path: Path
-
-
-def default_model_path(root: Path, dataset: Dataset, config: FitRunConfig) -> Path:
-    """Where the fit of these settings on this data goes unless told otherwise."""
-    return root / slug(config.dataset) / f"ensemble-{config_digest(config, dataset.fingerprint)}"
 
 
 def fit_model(
@@ -73,23 +69,7 @@ def fit_model(
         report = holdout_report(ensemble, params, data.holdout, data.holdout_starts)
         result = {"holdout": report, "elites": np.asarray(params.elites).tolist(), "epochs": int(state.epoch)}
         run.update(status="finished", result=result, seconds=time.perf_counter() - began)
-    return document(run)
-
-
-def document(run: RunDirectory) -> dict[str, Any]:
-    """The JSON document of a finished fit."""
-    record = run.record
-    return {
-        "schema": record["schema"],
-        "run": str(run.path),
-        "kind": KIND,
-        "dataset": record["dataset"],
-        "termination": record["termination"],
-        "presets": record["presets"],
-        "seconds": record["seconds"],
-        "versions": versions(),
-        **record["result"],
-    }
+    return fit_document(run, termination=run.record["termination"])
 
 
 def resolve_termination(config: EnsembleConfig, dataset: Dataset) -> str:
@@ -114,18 +94,6 @@ def load_model(path: str | Path) -> FittedModel:
     template = jax.eval_shape(lambda: _fresh_params(ensemble, jax.random.key(0), None))
     _, items = read_latest(run.checkpoints, model=template)
     return FittedModel(ensemble, items["model"], run.record["termination"], run.path)
-
-
-def find_model(root: Path, dataset: Dataset, config: FitRunConfig) -> Path | None:
-    """The folder of a finished fit of exactly these settings on exactly this data below `root`, if there is one."""
-    wanted = as_tree(config) | {"dataset": ""}
-    for run in find_runs(root):
-        same_data = run.record.get("fingerprint") == dataset.fingerprint
-        if run.record["kind"] != KIND or not run.finished or not same_data:
-            continue
-        if config_tree(run.path) | {"dataset": ""} == wanted:
-            return run.path
-    return None
 
 
 def _initial_state(config: FitRunConfig, train: Transition, termination: str) -> tuple[Ensemble, FitState]:

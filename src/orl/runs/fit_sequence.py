@@ -13,16 +13,17 @@ import numpy as np
 from orl.agents.behaviour_value import fit_behaviour_value
 from orl.agents.implicit_value import fit_implicit_value
 from orl.agents.state_value import ValueParams, state_value
-from orl.config import Preset, as_tree, build
+from orl.config import Preset, build
 from orl.data.border import to_agent_action
 from orl.data.episodes import Dataset
 from orl.data.split import split_by_episode
 from orl.runs.checkpoints import read_latest
 from orl.runs.config import SequenceRunConfig
-from orl.runs.directory import RunDirectory, config_tree, find_runs, load_run, open_run, slug, versions
+from orl.runs.directory import RunDirectory, config_tree, load_run, open_run
 from orl.runs.epochs import Fit, run_epochs
+from orl.runs.fits import fit_document
 from orl.runs.loading import SPLIT_SEED, transitions
-from orl.runs.record import config_digest, dataset_identity, run_details
+from orl.runs.record import dataset_identity, run_details
 from orl.runs.reporter import Reporter
 from orl.runs.seeds import model_keys
 from orl.sequence.discretiser import Discretiser
@@ -41,11 +42,6 @@ class FittedSequence(NamedTuple):
     model: SequenceModel
     params: SequenceParams
     path: Path
-
-
-def default_sequence_path(root: Path, dataset: Dataset, config: SequenceRunConfig) -> Path:
-    """Where the fit of these settings on this data goes unless told otherwise."""
-    return root / slug(config.dataset) / f"{KIND}-{config_digest(config, dataset.fingerprint)}"
 
 
 def fit_sequence(
@@ -80,22 +76,7 @@ def fit_sequence(
         fitted = finish_fit(model, params, state)
         result = {"holdout": holdout_report(model, fitted, *stores), "epochs": int(state.epoch)}
         run.update(status="finished", result=result, seconds=time.perf_counter() - began)
-    return document(run)
-
-
-def document(run: RunDirectory) -> dict[str, Any]:
-    """The JSON document of a finished fit."""
-    record = run.record
-    return {
-        "schema": record["schema"],
-        "run": str(run.path),
-        "kind": KIND,
-        "dataset": record["dataset"],
-        "presets": record["presets"],
-        "seconds": record["seconds"],
-        "versions": versions(),
-        **record["result"],
-    }
+    return fit_document(run)
 
 
 def holdout_report(
@@ -191,21 +172,6 @@ def params_template(model: SequenceModel) -> SequenceParams:
     dims, bins = model.layout.dims, model.config.bins
     bare = Discretiser(jnp.zeros((dims, bins + 1)), jnp.zeros((dims, bins)), jnp.zeros(dims, jnp.int32))
     return jax.eval_shape(lambda: model.init(jax.random.key(0), bare))
-
-
-def find_sequence(root: Path, dataset: Dataset, config: SequenceRunConfig) -> Path | None:
-    """The folder of a finished fit of exactly these settings on exactly this data below `root`, if there is one."""
-    wanted = as_tree(config) | {"dataset": ""}
-    for run in find_runs(root):
-        same_data = run.record.get("fingerprint") == dataset.fingerprint
-        if (
-            run.record["kind"] == KIND
-            and run.finished
-            and same_data
-            and config_tree(run.path) | {"dataset": ""} == wanted
-        ):
-            return run.path
-    return None
 
 
 def _run_epochs(

@@ -14,8 +14,9 @@ from orl.data.episodes import Dataset
 from orl.errors import DataError
 from orl.runs.config import FitRunConfig, PolicyRunConfig, SequenceRunConfig
 from orl.runs.directory import load_run
-from orl.runs.fit_model import FittedModel, default_model_path, find_model, fit_model, load_model
-from orl.runs.fit_sequence import FittedSequence, default_sequence_path, find_sequence, fit_sequence, load_sequence
+from orl.runs.fit_model import FittedModel, fit_model, load_model
+from orl.runs.fit_sequence import FittedSequence, fit_sequence, load_sequence
+from orl.runs.fits import find_fit, fit_path
 from orl.runs.reporter import Reporter
 
 
@@ -42,13 +43,13 @@ def supply_model(
     Raises:
         DataError: the model named is of another kind or of other data, or not finished.
     """
-    load, find, place, fit = SUPPLIES[kind]
+    load, fit = SUPPLIES[kind]
     if model is not None:
         check_model(dataset, Path(model), kind)
         return load(model)
-    found = find(root, dataset, config)
+    found = find_fit(kind, root, dataset, config)
     if found is None:
-        found = place(root, dataset, config)
+        found = fit_path(kind, root, dataset, config)
         reporter.message(f"no {kind} fitted for this dataset and these settings: fitting one into {found}")
         fit(dataset, config, found, reporter=reporter)
     else:
@@ -56,9 +57,9 @@ def supply_model(
     return load(found)
 
 
-SUPPLIES: dict[str, tuple[Any, Any, Any, Any]] = {
-    "ensemble": (load_model, find_model, default_model_path, fit_model),
-    "transformer": (load_sequence, find_sequence, default_sequence_path, fit_sequence),
+SUPPLIES: dict[str, tuple[Any, Any]] = {
+    "ensemble": (load_model, fit_model),
+    "transformer": (load_sequence, fit_sequence),
 }
 
 

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from orl.algorithms import ALGORITHMS
 from orl.algorithms.base import Algorithm, Problem
-from orl.data.border import to_env_action
+from orl.data.border import observation_rows, to_env_action
 from orl.data.normalise import identity_normaliser
-from orl.errors import DataError, UsageError
+from orl.errors import UsageError
 from orl.runs.checkpoints import read_latest
 from orl.runs.config import PolicyRunConfig, policy_config
 from orl.runs.directory import RunDirectory, config_tree, load_run
@@ -48,14 +48,9 @@ class Policy:
         Raises:
             DataError: the observation's size is not the one the policy was trained on.
         """
-        array = np.asarray(obs, np.float32)
-        if array.ndim not in (1, 2) or array.shape[-1] != self.spec.obs_dim:
-            raise DataError(
-                f"observation of shape {array.shape}; this policy takes [{self.spec.obs_dim}] or a batch of them"
-            )
-        batch = array if array.ndim == 2 else array[None]
+        batch, single = observation_rows(obs, self.spec.obs_dim, "policy")
         action = np.asarray(self._act(self._params, jnp.asarray(batch)))
-        return action if array.ndim == 2 else action[0]
+        return action[0] if single else action
 
     def use(self, params: Params) -> None:
         """Act by other parameters of the same shapes, without compiling again."""

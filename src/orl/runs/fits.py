@@ -1,0 +1,44 @@
+"""What the fits of every kind of model share: where they go, how they are found again, and their document."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from orl.config import as_tree
+from orl.data.episodes import Dataset
+from orl.runs.directory import RunDirectory, config_tree, find_runs, slug, versions
+from orl.runs.record import config_digest
+
+
+def fit_path(kind: str, root: Path, dataset: Dataset, config: Any) -> Path:
+    """Where the fit of these settings on this data goes unless told otherwise."""
+    return root / slug(config.dataset) / f"{kind}-{config_digest(config, dataset.fingerprint)}"
+
+
+def find_fit(kind: str, root: Path, dataset: Dataset, config: Any) -> Path | None:
+    """The folder of a finished fit of exactly these settings on exactly this data below `root`, if there is one."""
+    wanted = as_tree(config) | {"dataset": ""}
+    for run in find_runs(root):
+        same_data = run.record.get("fingerprint") == dataset.fingerprint
+        if run.record["kind"] != kind or not run.finished or not same_data:
+            continue
+        if config_tree(run.path) | {"dataset": ""} == wanted:
+            return run.path
+    return None
+
+
+def fit_document(run: RunDirectory, **more: Any) -> dict[str, Any]:
+    """The JSON document of a finished fit."""
+    record = run.record
+    return {
+        "schema": record["schema"],
+        "run": str(run.path),
+        "kind": record["kind"],
+        "dataset": record["dataset"],
+        "presets": record["presets"],
+        "seconds": record["seconds"],
+        "versions": versions(),
+        **more,
+        **record["result"],
+    }
