@@ -62,6 +62,8 @@ def show(run: Annotated[Path, typer.Argument(help="Run folder.")], json: Json = 
 def headline(record: dict[str, Any]) -> str:
     """The one number of a finished run that matters most."""
     result = record.get("result", {})
+    if "cross_entropy" in result.get("holdout", {}):
+        return f"nats/obs {result['holdout']['cross_entropy']['obs']:.3f}"
     if "holdout" in result:
         return f"rmse/pers. {result['holdout']['rmse_over_persistence']:.3f}"
     if "score" in result:

@@ -99,6 +99,21 @@ def test_the_same_command_again_plays_nothing_again(
         assert text in table.out
 
 
+def test_runs_list_has_a_headline_for_every_kind(
+    orl: Callable[..., Any],
+    planned: dict[str, Any],
+    fitted_sequence: dict[str, Any],
+    fitted: dict[str, Any],
+    root: Path,
+) -> None:
+    shown = orl("runs", "list", "--runs", root)
+    assert shown.code == 0, shown.err
+    assert f"nats/obs {fitted_sequence['holdout']['cross_entropy']['obs']:.3f}" in shown.out
+    assert f"score {planned['score']['mean']:.1f}" in shown.out
+    assert f"rmse/pers. {fitted['holdout']['rmse_over_persistence']:.3f}" in shown.out
+    assert max(map(len, shown.out.splitlines())) <= 80
+
+
 @pytest.mark.parametrize("planner", ["mcts", "gradient", "mppi", "cem"])
 def test_every_planner_plans_once_from_an_observation(
     planner: str, orl: Callable[..., Any], pendulum_log: str, root: Path, fitted_sequence: dict[str, Any],
