@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.orl-installed
 EXTRAS ?= dev,mujoco
+WORKERS ?= 2
 
 .PHONY: demo test slow lint types bench build clean install
 
@@ -19,7 +20,7 @@ demo: $(READY)
 	$(BIN)/orl demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 slow: $(READY)
 	$(BIN)/python -m pytest -m slow
