@@ -51,7 +51,7 @@ def plan(
     k_act: Annotated[int | None, typer.Option(min=0, help="Likely action tokens kept; 0 all.")] = None,
     cdf_act: Annotated[float | None, typer.Option(min=0, max=1, help="Mass of unlikely action tokens dropped.")] = None,
     plan_freq: Annotated[int | None, typer.Option(min=1, help="Steps acted before planning again.")] = None,
-    context: Annotated[int | None, typer.Option(min=1, help="Past transitions the planner reads.")] = None,
+    context: Annotated[int | None, typer.Option(min=0, help="Past transitions the planner reads.")] = None,
     objective: Annotated[str | None, typer.Option(help="beam: reward, or likelihood (which imitates).")] = None,
     episodes: Annotated[int, typer.Option(min=1, help="Episodes per seed, played side by side.")] = 20,
     eval_seed: Annotated[int, typer.Option(min=0, help="First reset seed, as --seed of `orl evaluate`.")] = 0,
