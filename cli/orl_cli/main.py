@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orl_cli import data, demo, evaluate, fit_model, plan, predict, runs, train_policy
+from orl_cli import bench, data, demo, evaluate, fit_model, plan, predict, runs, train_policy
 
 app = typer.Typer(
     name="orl",
@@ -22,6 +22,7 @@ app.command("plan")(plan.plan)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.command("demo")(demo.demo)
+app.command("bench")(bench.bench)
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")
 
