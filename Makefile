@@ -6,7 +6,9 @@ READY := $(VENV)/.orl-installed
 EXTRAS ?= dev,mujoco
 WORKERS ?= 2
 
-.PHONY: demo test slow lint types bench build clean install
+EARLIER ?= benchmarks/results/quick-cpu.json
+
+.PHONY: demo test slow lint types bench bench-check build clean install
 
 install: $(READY)
 
@@ -33,7 +35,11 @@ types: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks --quick
+	$(BIN)/orl bench --quick
+
+# fails when a benchmark lost more of the machine's own rate than its margin allows
+bench-check: $(READY)
+	$(BIN)/orl bench --quick --json --compare $(EARLIER)
 
 build: $(READY)
 	$(BIN)/python -m build
