@@ -18,6 +18,11 @@ def products_of(function: Callable[..., Any], *arguments: Any) -> float:
     return _count(live)
 
 
+def within(needed: float, done: float, factor: float) -> None:
+    """needed <= done <= factor * needed, up to rounding."""
+    assert 0.999999 <= done / needed <= factor, f"needed {needed:.6g}, done {done:.6g}: {done / needed:.4f}"
+
+
 def _count(jaxpr: Any) -> float:
     return sum(_equation(equation) for equation in jaxpr.eqns)
 
