@@ -13,13 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-import jax
 import jax.numpy as jnp
 from pydantic import Field
 
 from orl.agents.config import DynaConfig
 from orl.agents.sac import make_sac
 from orl.algorithms.base import Algorithm, Entry, Problem, dyna, ensemble_of
+from orl.chunks import cached_rows, map_chunks
 from orl.dynamics.ensemble import Ensemble, EnsembleParams
 from orl.dynamics.uncertainty import max_pairwise
 from orl.mdp.halt import HaltParams, absorbing_value, discrepancy_threshold, halt, is_unknown
@@ -27,7 +27,7 @@ from orl.mdp.rollout import Rollout
 from orl.mdp.step import make_step, uncertainty_scale
 from orl.types import Array, Metrics, Transition
 
-CHUNK = 4096  # logged rows whose discrepancy is computed at a time
+CHUNK = 65_536  # logged rows whose discrepancy is computed at a time where caches set no limit: the memory does
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,10 @@ def discrepancies(ensemble: Ensemble, params: EnsembleParams, rows: Transition) 
     """[N] max_{i,j} ||mu_i - mu_j|| of each logged state-action, in normalised next-observation units."""
     scale = uncertainty_scale(params, "standardised")
 
-    def one_chunk(chunk: tuple[Array, Array]) -> Array:
-        return max_pairwise(ensemble.predict(params, *chunk), scale)
+    def of(pairs: tuple[Array, Array]) -> Array:
+        return max_pairwise(ensemble.predict(params, *pairs), scale)
 
-    n = rows.reward.shape[0]
-    whole = n - n % CHUNK
-    split = jax.tree.map(lambda x: x[:whole].reshape(-1, CHUNK, x.shape[-1]), (rows.obs, rows.action))
-    head = jax.lax.map(one_chunk, split).reshape(-1)
-    return jnp.concatenate([head, one_chunk((rows.obs[whole:], rows.action[whole:]))])
+    return map_chunks(of, (rows.obs, rows.action), cached_rows() or CHUNK)
 
 
 def halt_value(config: MorelConfig, reward: Array) -> Array:

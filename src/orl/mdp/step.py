@@ -7,6 +7,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from orl.chunks import cached_rows, map_chunks
 from orl.dynamics.ensemble import Ensemble, EnsembleParams
 from orl.dynamics.termination_rules import rule
 from orl.dynamics.uncertainty import UNCERTAINTIES
@@ -55,10 +56,15 @@ def predict_measured(
     ensemble: Ensemble, params: EnsembleParams, obs: Array, action: Array, elite: Array, uncertainty: str, units: str
 ) -> tuple[Array, Array, Array]:
     """(mean, std [B, O+1], uncertainty [B]) of each row: the Gaussian of elite number `elite` [B], u of all members."""
-    prediction = ensemble.predict(params, obs, action)
-    unsure = UNCERTAINTIES[uncertainty](prediction, uncertainty_scale(params, units))
-    member, rows = params.elites[elite], jnp.arange(obs.shape[0])
-    return prediction.mean[member, rows], prediction.std[member, rows], unsure
+
+    def measure(rows: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        obs, action, elite = rows
+        prediction = ensemble.predict(params, obs, action)
+        unsure = UNCERTAINTIES[uncertainty](prediction, uncertainty_scale(params, units))
+        member, row = params.elites[elite], jnp.arange(obs.shape[0])
+        return prediction.mean[member, row], prediction.std[member, row], unsure
+
+    return map_chunks(measure, (obs, action, elite), cached_rows())
 
 
 def step_by(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -58,18 +57,23 @@ def over_seeds(epoch: Epoch, seeds: int, axis: str) -> Callable[..., tuple[Train
 
     "vmap" batches the seeds in one program, which is faster and rounds differently. "map" (and a single seed) runs the
     one-seed program seed by seed, so its bits do not depend on how many seeds there are: were the loop over seeds
-    inside the program, XLA would fuse it differently for one seed and for several.
+    inside the program, XLA would fuse it differently for one seed and for several. The one-seed program keeps the seed
+    axis, of length 1, so that a single seed's state is donated as it is, its buffer of rollouts never copied.
     """
     if axis == "vmap" and seeds > 1:
         return jax.jit(jax.vmap(epoch, in_axes=(0, 0, None)), donate_argnums=0)
-    one_seed = jax.jit(epoch, donate_argnums=0)
+
+    def one(states: TrainState, keys: jax.Array, data: TrainData) -> tuple[TrainState, dict]:
+        result = epoch(jax.tree.map(lambda leaf: leaf[0], states), keys[0], data)
+        return jax.tree.map(lambda leaf: leaf[None], result)
+
+    one_seed = jax.jit(one, donate_argnums=0)
+    if seeds == 1:
+        return one_seed
 
     def run(states: TrainState, keys: jax.Array, data: TrainData) -> tuple[TrainState, dict]:
-        results = [one_seed(jax.tree.map(partial(_row, i), states), keys[i], data) for i in range(seeds)]
-        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *results)
+        rows = [slice(index, index + 1) for index in range(seeds)]
+        results = [one_seed(jax.tree.map(lambda leaf, row=row: leaf[row], states), keys[row], data) for row in rows]
+        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *results)
 
     return run
-
-
-def _row(index: int, leaf: jax.Array) -> jax.Array:
-    return leaf[index]
