@@ -129,6 +129,8 @@ def attention_mask(length: int, layout: Layout) -> Array:
 
 def attend(query: Array, key: Array, value: Array, bias: Array, drop: Array | None, rate: float) -> Array:
     """Softmax attention over whole windows: query, key, value [B, T, heads, d] -> [B, T, heads, d]."""
-    scores = jnp.einsum("bqhd,bkhd->bhqk", query, key, preferred_element_type=jnp.float32)
+    # heads first: batched products whose rows are not strided took four fifths of the time on two CPU cores
+    query, key, value = (jnp.swapaxes(x, 1, 2) for x in (query, key, value))
+    scores = jnp.einsum("bhqd,bhkd->bhqk", query, key, preferred_element_type=jnp.float32)
     weights = dropout(drop, jax.nn.softmax(scores + bias, axis=-1), rate)
-    return jnp.einsum("bhqk,bkhd->bqhd", weights.astype(value.dtype), value)
+    return jnp.swapaxes(jnp.einsum("bhqk,bhkd->bhqd", weights.astype(value.dtype), value), 1, 2)
