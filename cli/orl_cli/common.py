@@ -99,7 +99,8 @@ def set_up_machine(device: str = "auto") -> None:
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "orl" / "xla"
         jax.config.update("jax_compilation_cache_dir", str(cache))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    # every program: a start has some sixty small ones, which take a second to compile together
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def overrides(config: Path | None, assignments: list[str] | None, **flags: Any) -> dict[str, Any]:
