@@ -104,6 +104,15 @@ def test_with_a_key_it_samples_what_sample_samples(policy):
     assert not np.allclose(action, make_act(actor)(params, jax.random.key(2), OBS))
 
 
+def test_many_actions_of_one_observation_are_those_of_its_copies(policy):
+    actor, params = policy
+    many = make_sample(actor)(params, jax.random.key(1), OBS, 5)
+    copies = make_sample(actor)(params, jax.random.key(1), jnp.repeat(OBS[:, None], 5, axis=1))
+    assert many[0].shape == (6, 5, 2)
+    for a, b in zip(many, copies, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
 def test_extreme_observations_stay_in_the_box_and_finite(policy):
     actor, params = policy
     action, log_prob = make_sample(actor)(params, jax.random.key(1), 1e4 * OBS)

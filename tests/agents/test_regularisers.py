@@ -21,9 +21,9 @@ COUNT = 4
 LOG_STD = 0.2  # wide: the importance weights of a narrow proposal have a heavy tail
 
 
-def linear_sample(params, key, obs):
+def linear_sample(params, key, obs, count):
     """A policy whose mean is the observation's first entry times a parameter: easy to tell s from s'."""
-    mean = params.actor * obs[..., :1]
+    mean = jnp.repeat(params.actor * obs[..., None, :1], count, axis=-2)
     return sample_tanh_gaussian(key, mean, jnp.full_like(mean, LOG_STD))
 
 
@@ -68,8 +68,8 @@ def test_each_block_follows_its_own_law():
 
 
 def test_dimensions_count_in_the_uniform_density():
-    def sample(params, key, obs):
-        mean = jnp.zeros((*obs.shape[:-1], 3))
+    def sample(params, key, obs, count):
+        mean = jnp.zeros((*obs.shape[:-1], count, 3))
         return sample_tanh_gaussian(key, mean, mean)
 
     _, density = sampled_actions(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -53,11 +52,25 @@ def make_act(actor: Actor) -> ActFn:
     return act
 
 
-def make_sample(actor: Actor) -> Callable[[PolicyParams, Array, Array], tuple[Array, Array]]:
-    """(params, key, obs [..., O]) -> action [..., A] and its log-density [...]. The key is consumed."""
+class SampleFn(Protocol):
+    """(params, key, obs [..., O], count) -> actions [..., A] and their log-densities [...]; the key is consumed.
 
-    def sample(params: PolicyParams, key: Array, obs: Array) -> tuple[Array, Array]:
+    With a count, that many actions of each observation, [..., count, A] and [..., count].
+    """
+
+    def __call__(
+        self, params: PolicyParams, key: Array, obs: Array, count: int | None = None
+    ) -> tuple[Array, Array]: ...
+
+
+def make_sample(actor: Actor) -> SampleFn:
+    """Actions of the policy with their densities; the network sees each observation once, however many are drawn."""
+
+    def sample(params: PolicyParams, key: Array, obs: Array, count: int | None = None) -> tuple[Array, Array]:
         mean, log_std = forward(actor, params.actor, params.normaliser.apply(obs))
+        if count is not None:
+            shape = (*mean.shape[:-1], count, mean.shape[-1])
+            mean, log_std = (jnp.broadcast_to(x[..., None, :], shape) for x in (mean, log_std))
         return sample_tanh_gaussian(key, mean, log_std)
 
     return sample

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 from pydantic import Field
 
+from orl.agents.actor import SampleFn
 from orl.agents.conservative import conservative_gap, lagrange_loss, uniform_log_density
 from orl.agents.sac import Regulariser, SacState
 from orl.types import Array, Batch, Metrics, Params
@@ -38,7 +39,7 @@ class ConservativeConfig:
 
 
 def sampled_actions(
-    sample: Callable[..., tuple[Array, Array]],
+    sample: SampleFn,
     state: SacState,
     key: Array,
     obs: Array,
@@ -54,12 +55,8 @@ def sampled_actions(
     uniform_key, here_key, next_key = jax.random.split(key, 3)
     rows = obs.shape[0]
     uniform = jax.random.uniform(uniform_key, (rows, count, dim), minval=-1.0, maxval=1.0)
-
-    def from_policy(policy_key: Array, at: Array) -> tuple[Array, Array]:
-        return sample(state.policy, policy_key, jnp.broadcast_to(at[:, None], (rows, count, at.shape[-1])))
-
-    here, here_density = from_policy(here_key, obs)
-    beyond, beyond_density = from_policy(next_key, next_obs)
+    here, here_density = sample(state.policy, here_key, obs, count)
+    beyond, beyond_density = sample(state.policy, next_key, next_obs, count)
     density = jnp.concatenate([jnp.full((rows, count), uniform_log_density(dim)), here_density, beyond_density], axis=1)
     return jax.lax.stop_gradient((jnp.concatenate([uniform, here, beyond], axis=1), density))
 
@@ -67,7 +64,7 @@ def sampled_actions(
 def conservative_regulariser(
     config: ConservativeConfig,
     q: QFn,
-    sample: Callable[..., tuple[Array, Array]],
+    sample: SampleFn,
     action_dim: int,
     rho: Callable[[Batch], tuple[Array, Array]],
 ) -> Regulariser:

@@ -14,6 +14,7 @@ import optax
 
 from orl.agents.actor import (
     PolicyParams,
+    SampleFn,
     actor_optimiser,
     init_policy,
     make_actor,
@@ -47,7 +48,7 @@ class Sac(NamedTuple):
     init: Callable[[Array, Normaliser], SacState]
     update: Callable[[Array, SacState, Batch], tuple[SacState, Metrics]]
     q: Callable[[Params, Normaliser, Array, Array], Array]
-    sample: Callable[[PolicyParams, Array, Array], tuple[Array, Array]]
+    sample: SampleFn
 
 
 class Regulariser(NamedTuple):
