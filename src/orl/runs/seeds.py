@@ -62,14 +62,22 @@ def over_seeds(epoch: Epoch, seeds: int, axis: str) -> Callable[..., tuple[Train
     """
     if axis == "vmap" and seeds > 1:
         return jax.jit(jax.vmap(epoch, in_axes=(0, 0, None)), donate_argnums=0)
-    one_seed = jax.jit(epoch, donate_argnums=0)
+    one_seed = jax.jit(partial(_alone, epoch), donate_argnums=0)
+    if seeds == 1:
+        return one_seed
 
     def run(states: TrainState, keys: jax.Array, data: TrainData) -> tuple[TrainState, dict]:
-        results = [one_seed(jax.tree.map(partial(_row, i), states), keys[i], data) for i in range(seeds)]
-        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *results)
+        results = [one_seed(jax.tree.map(partial(_row, i), states), keys[i : i + 1], data) for i in range(seeds)]
+        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *results)
 
     return run
 
 
+def _alone(epoch: Epoch, states: TrainState, keys: jax.Array, data: TrainData) -> tuple[TrainState, dict]:
+    """The epoch of one seed between seed axes of length 1, so that nobody need copy a buffer to take its axis off."""
+    state = jax.tree.map(lambda leaf: jnp.squeeze(leaf, 0), states)
+    return jax.tree.map(lambda leaf: leaf[None], epoch(state, keys[0], data))
+
+
 def _row(index: int, leaf: jax.Array) -> jax.Array:
-    return leaf[index]
+    return leaf[index : index + 1]
