@@ -12,7 +12,7 @@ from orl.algorithms import ALGORITHMS
 from orl.algorithms.epoch import Schedule
 from orl.dynamics.config import EnsembleConfig
 from orl.runs.config import policy_config
-from orl.runs.train_policy import schedule_of
+from orl.runs.program import schedule_of
 from orl_bench.arithmetic import actor_widths, cloning_update, conservative_term, rollout, sac_update
 from orl_bench.harness import Benchmark, Setting, Work
 from orl_bench.hopper import ACT, OBS, algorithm_of, rollout_call, training

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 import time
 import traceback
 import warnings
@@ -15,7 +14,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 import typer
 
 from orl.errors import Interrupted, MissingError, OrlError, UsageError
-from orl_cli.console import error_line, print_json
+from orl_cli.console import error_line
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,7 +36,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a run that is already in the folder.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print settings, memory, speed and time, and stop.")]
+Probe = Annotated[
+    bool, typer.Option("--probe/--no-probe", help="With --dry-run: time a few updates, for speed and time to finish.")
+]
 Root = Annotated[Path, typer.Option("--runs", help="Folder that holds the runs.", envvar="ORL_RUNS")]
 Out = Annotated[
     Path | None, typer.Option("--out", "-o", help="Run folder; by default named after the dataset and the work.")
@@ -118,15 +120,3 @@ def stamp(began: float, run: str | list[str] | None = None) -> dict[str, Any]:
     from orl.runs.directory import SCHEMA, versions
 
     return {"schema": SCHEMA, "run": run, "seconds": time.perf_counter() - began, "versions": versions()}
-
-
-def show_dry_run(config: Any, presets: list[Any], path: Path, json: bool) -> None:
-    """The resolved settings on stdout, as TOML or JSON; where they came from on stderr, or in the JSON document."""
-    from orl.config import as_tree, to_toml
-
-    if json:
-        names = [preset.path for preset in presets]
-        return print_json(stamp(time.perf_counter(), str(path)) | {"presets": names, "config": as_tree(config)})
-    error_line(f"presets: {', '.join(preset.path for preset in presets) or 'none'}; the run would go to {path}")
-    sys.stdout.write(to_toml(config))
-    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -18,13 +19,13 @@ from orl_cli.common import (
     Force,
     Json,
     Out,
+    Probe,
     Quiet,
     Root,
     Set,
     guarded,
     overrides,
     set_up_machine,
-    show_dry_run,
 )
 from orl_cli.console import print_json, print_table, reporter_for
 
@@ -56,6 +57,7 @@ def fit_model(
     device: Device = "auto",
     force: Force = False,
     dry_run: DryRun = False,
+    probe: Probe = True,
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -89,7 +91,13 @@ def fit_model(
     data = load(dataset, reporter.message)
     path = out or fit_path(kind.value, runs, data, resolved)
     if dry_run:
-        return show_dry_run(resolved, presets, path, json)
+        from orl.runs.memory_needs import ensemble_plan, sequence_plan
+        from orl.runs.probe import probe_ensemble, probe_sequence
+        from orl_cli.dry_run import show_dry_run
+
+        needs, timed = (ensemble_plan, probe_ensemble) if is_ensemble else (sequence_plan, probe_sequence)
+        measure = functools.partial(timed, data, resolved) if probe else None
+        return show_dry_run(resolved, presets, path, json, functools.partial(needs, data, resolved), measure)
     document = fit(data, resolved, path, presets=presets, force=force, reporter=reporter)
     return print_json(document) if json else print_table(table(document))
 

@@ -24,7 +24,6 @@ from orl_cli.common import (
     guarded,
     overrides,
     set_up_machine,
-    show_dry_run,
 )
 from orl_cli.console import print_json, print_table, reporter_for
 
@@ -95,7 +94,10 @@ def plan(
     resolved, presets = resolve_plan(dataset, str(settings.get("planner", DEFAULT_PLANNER)), settings)
     path = out or default_plan_path(runs, resolved)
     if dry_run:
-        return show_dry_run(resolved, presets, path, json)
+        from orl.runs.memory_needs import planner_plan
+        from orl_cli.dry_run import show_dry_run
+
+        return show_dry_run(resolved, presets, path, json, lambda: planner_plan(load(dataset), resolved))
     data = load(dataset, reporter.message)
     if obs is not None:
         return _once(obs, data, resolved, model, runs, reporter, json)

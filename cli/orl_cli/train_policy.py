@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,13 +20,13 @@ from orl_cli.common import (
     Force,
     Json,
     Out,
+    Probe,
     Quiet,
     Root,
     Set,
     guarded,
     overrides,
     set_up_machine,
-    show_dry_run,
 )
 from orl_cli.console import out as say
 from orl_cli.console import print_json, reporter_for
@@ -61,6 +62,7 @@ def train_policy(
     device: Device = "auto",
     force: Force = False,
     dry_run: DryRun = False,
+    probe: Probe = True,
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -87,12 +89,41 @@ def train_policy(
     resolved, presets = resolve_policy(dataset, str(settings.get("algorithm", DEFAULT_ALGORITHM)), settings)
     path = out or default_policy_path(runs, resolved)
     if dry_run:
-        return show_dry_run(resolved, presets, path, json)
+        return _dry_run(dataset, resolved, presets, path, model, runs, probe, json)
     if not resume and (path / "run.json").exists() and not force:
         raise UsageError(f"{path} already holds a run; --no-resume needs another --out, or --force to replace it")
     data = load(dataset, reporter.message)
     document = train(data, resolved, path, root=runs, model=model, presets=presets, force=force, reporter=reporter)
     return print_json(document) if json else _summary(document)
+
+
+def _dry_run(
+    dataset: str,
+    resolved: Any,
+    presets: list[Any],
+    path: Path,
+    model: Path | None,
+    runs: Path,
+    probe: bool,
+    json: bool,
+) -> None:
+    from orl.data.catalog import load
+    from orl.runs.memory_needs import policy_plan
+    from orl.runs.model_supply import must_be_fitted
+    from orl.runs.probe import probe_policy
+    from orl.runs.train_policy import with_settings_of
+    from orl_cli.dry_run import show_dry_run
+
+    read = functools.cache(lambda: load(dataset))
+    used = functools.cache(lambda: with_settings_of(model, resolved))
+
+    def time_it() -> Any:
+        estimate = probe_policy(read(), used())
+        if model is None and must_be_fitted(read(), used(), runs):
+            return estimate._replace(left_out=(*estimate.left_out, "the fit of its model"))
+        return estimate
+
+    show_dry_run(resolved, presets, path, json, lambda: policy_plan(read(), used()), time_it if probe else None)
 
 
 def _summary(document: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_settings import TINY_AGENT, TINY_MODEL, TINY_ROLLOUT, TINY_SEQUENCE, settings
 
 TINY = ["agent.hidden=[8]", "agent.batch_size=16", "train.epoch_steps=10", "train.eval_episodes=1"]
 OPTIONS = [word for assignment in TINY for word in ("--set", assignment)]
@@ -124,19 +125,78 @@ def test_dry_run_prints_the_settings_and_writes_nothing(
 ) -> None:
     import tomllib
 
-    words = ["-d", pendulum_log, "--runs", tmp_path, "--dry-run", "--set", "model.members=9"]
+    words = ["-d", pendulum_log, "--runs", tmp_path, "--dry-run", "--no-probe", "--set", "model.members=9"]
     policy = orl("train-policy", "-a", "combo", "--seeds", "2:4", *words, "--steps", 5000)
     resolved = tomllib.loads(policy.out)
     assert (resolved["algorithm"], resolved["seeds"]) == ("combo", [2, 3])
     assert (resolved["model"]["members"], resolved["train"]["steps"]) == (9, 5000)
     # settings other than the presets' get a folder of their own
     folder = rf"{tmp_path}/tiny-pendulum-v0/combo-s2-3-[0-9a-f]{{8}}"
-    assert re.fullmatch(rf"orl: presets: default/all\.toml; the run would go to {folder}\n", policy.err)
+    first, *plan = policy.err.splitlines()
+    assert re.fullmatch(rf"orl: presets: default/all\.toml; the run would go to {folder}", first)
+    assert plan[0].strip() == "memory of training combo"
+    assert max(map(len, plan)) <= 80
+    assert re.fullmatch(r"orl: [\d.]+ [MG]B of memory needed, .+ has [\d.]+ GB", plan[-1])
     plain = orl("train-policy", "-a", "combo", "--seeds", "2:4", *words[:-2], "--json").document
     assert plain["run"] == f"{tmp_path}/tiny-pendulum-v0/combo-s2-3"
     assert plain["config"]["seeds"] == [2, 3]
+    lines = {line["name"]: line for line in plain["plan"]["lines"]}
+    buffer = 50_000 * 5 * 5 * 9 * 4 + 8  # branches, steps, epochs; obs, action, reward, next_obs, terminated; its head
+    assert (lines["rollout buffer"]["bytes"], lines["rollout buffer"]["total"]) == (buffer, 2 * buffer)
+    assert (plain["plan"]["seeds"], plain["plan"]["estimate"]) == (2, None)
+    assert plain["plan"]["memory"][0]["needed"] == sum(line["total"] for line in lines.values())
     model = tomllib.loads(orl("fit-model", "--seed", 3, *words).out)
     assert (model["seed"], model["model"]["members"], model["model"]["elites"]) == (3, 9, 5)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dry_run_times_a_few_updates(orl: Callable[..., Any], pendulum_log: str, tmp_path: Path) -> None:
+    """Of a policy of two seeds, of an ensemble, which ends when it will, and of a transformer; nothing is written."""
+    common = ["-d", pendulum_log, "--runs", tmp_path, "--dry-run", "--json"]
+    agent = ["--seeds", "0:2", "--steps", 40, *settings(TINY_AGENT, TINY_MODEL, TINY_ROLLOUT)]
+    policy = orl("train-policy", "-a", "mopo", *common, *agent).document["plan"]["estimate"]
+    assert policy["steps_per_second"] == pytest.approx(10 * 2 / policy["epoch_seconds"])
+    assert policy["seconds"] == pytest.approx(4 * policy["epoch_seconds"])
+    assert policy["left_out"] == ["compilation", "evaluations", "the fit of its model"]
+    ensemble = orl("fit-model", *common, *settings(TINY_MODEL)).document["plan"]["estimate"]
+    assert (ensemble["epochs"], ensemble["seconds"]) == (None, None)
+    assert ensemble["epoch_seconds"] > 0
+    sequence = orl("fit-model", "-k", "transformer", *common, *settings(TINY_SEQUENCE)).document["plan"]["estimate"]
+    assert sequence["seconds"] == pytest.approx(2 * sequence["epoch_seconds"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dry_run_shows_what_a_plan_takes(orl: Callable[..., Any], pendulum_log: str, tmp_path: Path) -> None:
+    done = orl("plan", "-d", pendulum_log, "--runs", tmp_path, "--dry-run", "--json", *settings(TINY_SEQUENCE))
+    assert [line["name"] for line in done.document["plan"]["lines"]][1:] == ["dataset on the host", "model"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dry_run_says_what_is_wrong_with_the_data_after_the_settings(orl: Callable[..., Any], tmp_path: Path) -> None:
+    import tomllib
+
+    done = orl("train-policy", "-d", tmp_path / "absent.npz", "--runs", tmp_path, "--dry-run")
+    assert done.code == 3
+    assert tomllib.loads(done.out)["algorithm"] == "mopo"
+    assert done.err.splitlines()[-1].startswith(f"orl: no file {tmp_path}/absent.npz")
+
+
+def test_a_run_that_cannot_fit_ends_with_2_before_it_starts(
+    orl: Callable[..., Any], pendulum_log: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orl.runs import machine
+
+    monkeypatch.setattr(machine, "host_memory", lambda: 10**9)
+    monkeypatch.setattr(machine, "device_memory", lambda: 10**9)
+    words = ["train-policy", "-a", "mopo", "-d", pendulum_log, "--runs", tmp_path]
+    words += settings(TINY_MODEL, TINY_AGENT, ["agent.rollout_batch=10000000"])
+    planned = orl(*words, "--dry-run", "--no-probe")
+    assert planned.code == 0
+    assert planned.err.splitlines()[-1].endswith("has 1 GB: DOES NOT FIT")
+    done = orl(*words)
+    assert (done.code, done.out) == (2, "")
+    assert len(done.err.splitlines()) == 1
+    assert "lower agent.rollout_batch, agent.rollout_length, agent.retain_epochs" in done.err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -151,7 +211,7 @@ def test_flags_win_over_set_and_set_over_the_file_and_what_is_not_given_wins_ove
         f'dataset = "{plain_log}"\nalgorithm = "cql"\nseeds = [4, 5]\nseed_axis = "map"\n'
         "[train]\nsteps = 70\nepoch_steps = 7\n[agent]\ndiscount = 0.9\n"
     )
-    words = ["train-policy", "--config", file, "--runs", tmp_path, "--dry-run"]
+    words = ["train-policy", "--config", file, "--runs", tmp_path, "--dry-run", "--no-probe"]
 
     def resolved(*more: object) -> dict[str, Any]:
         return tomllib.loads(orl(*words, *more).out)
@@ -164,9 +224,9 @@ def test_flags_win_over_set_and_set_over_the_file_and_what_is_not_given_wins_ove
     assert over["train"] == of_file["train"] | {"steps": 90}
     assert resolved("-a", "mopo", "--seed", 0, "--seed-axis", "vmap", "--set", "seeds=[9]")["seeds"] == [0]
     file.write_text(f'dataset = "{plain_log}"\nseed = 8\n')
-    fit = tomllib.loads(orl("fit-model", "--config", file, "--runs", tmp_path, "--dry-run").out)
+    fit = tomllib.loads(orl("fit-model", "--config", file, "--runs", tmp_path, "--dry-run", "--no-probe").out)
     assert (fit["dataset"], fit["seed"]) == (str(plain_log), 8)
-    assert tomllib.loads(orl("fit-model", "--config", file, "--seed", 0, "--dry-run").out)["seed"] == 0
+    assert tomllib.loads(orl("fit-model", "--config", file, "--seed", 0, "--dry-run", "--no-probe").out)["seed"] == 0
 
 
 def test_seed_options() -> None:

@@ -94,7 +94,7 @@ class Dataset:
         digest = hashlib.sha256()
         for array in (self.obs, self.action, self.reward, self.next_obs, self.terminated, self.truncated):
             digest.update(f"{array.dtype.str}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
+            digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)  # no copy of the bytes
         digest.update(np.concatenate([self.action_low, self.action_high]).tobytes())
         digest.update(self.starts.tobytes())
         return digest.hexdigest()

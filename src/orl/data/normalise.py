@@ -32,11 +32,17 @@ def fit_normaliser(x: ArrayLike, tolerance: float = 1e-6) -> Normaliser:
     A dimension counts as constant when its std is below `tolerance` times its magnitude (or absolutely, near zero):
     float32 rounding leaves constant columns with a tiny spread that would otherwise blow up.
     """
-    rows = np.asarray(x, np.float64)
-    mean, std = rows.mean(axis=0), rows.std(axis=0)
+    rows = np.asarray(x)
+    mean, std = np.array([_mean_and_std(column) for column in rows.T]).T
     constant = std <= tolerance * np.maximum(1.0, np.abs(mean))
     std = np.where(constant, 1.0, std)
     return Normaliser(jnp.asarray(mean, jnp.float32), jnp.asarray(std, jnp.float32))
+
+
+def _mean_and_std(column: np.ndarray) -> tuple[float, float]:
+    """In float64; one column at a time, for a copy of all of them would be twice the data."""
+    exact = np.asarray(column, np.float64)
+    return float(exact.mean()), float(exact.std())
 
 
 def identity_normaliser(dim: int) -> Normaliser:

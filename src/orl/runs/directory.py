@@ -143,6 +143,11 @@ def check_folder(path: Path, kind: str, config: Any, identity: Mapping[str, Any]
         raise UsageError(f"{path} exists and is not a run folder; choose another with --out")
 
 
+def is_finished(path: Path) -> bool:
+    """Whether the folder holds a run whose work is done."""
+    return (path / "run.json").exists() and load_run(path).finished
+
+
 def load_run(path: Path, kind: str | None = None) -> RunDirectory:
     """Open an existing run to read it.
 

@@ -11,22 +11,20 @@ import numpy as np
 
 from orl.config import Preset, build
 from orl.data.episodes import Dataset
-from orl.data.normalise import fit_normaliser, identity_normaliser
-from orl.dynamics.config import EnsembleConfig
 from orl.dynamics.ensemble import Ensemble, EnsembleParams
-from orl.dynamics.fit import FitState, finish_fit, fit_data, init_fit, make_epoch, targets_of
+from orl.dynamics.fit import FitData, FitState, finish_fit, fit_data, init_fit, make_epoch
 from orl.dynamics.report import holdout_report
-from orl.dynamics.termination_rules import rule
 from orl.runs.checkpoints import read_latest
 from orl.runs.config import FitRunConfig
-from orl.runs.directory import RunDirectory, config_tree, load_run, open_run
+from orl.runs.directory import RunDirectory, check_folder, config_tree, is_finished, load_run, open_run
+from orl.runs.ensembles import ensemble_for, fresh_params, params_template
 from orl.runs.epochs import Fit, run_epochs
 from orl.runs.fits import fit_document
-from orl.runs.loading import LoadedData, load_split
+from orl.runs.loading import load_split
+from orl.runs.memory_needs import ensemble_plan
 from orl.runs.record import dataset_identity, run_details
 from orl.runs.reporter import Reporter
 from orl.runs.seeds import model_keys
-from orl.types import Transition
 
 KIND = "ensemble"
 
@@ -52,33 +50,30 @@ def fit_model(
     """Fit an ensemble and return the JSON document of `orl fit-model`; goes on where an earlier call stopped.
 
     Raises:
-        UsageError: the folder holds another run. DivergedError: a loss became non-finite.
+        UsageError: the folder holds another run, or the memory is too small. DivergedError: a loss became non-finite.
         Interrupted: SIGINT or SIGTERM came; the same call goes on from the checkpoint.
     """
     reporter = reporter or Reporter()
     began = time.perf_counter()
-    termination = resolve_termination(config.model, dataset)
+    ensemble, termination = ensemble_for(config.model, dataset)
+    check_folder(path, KIND, config, dataset_identity(dataset), force=force)
+    if force or not is_finished(path):
+        ensemble_plan(dataset, config).refuse_if_too_large()
     details = run_details(dataset, presets or []) | {"seeds": [config.seed], "termination": termination}
     run = open_run(path, KIND, config, dataset_identity(dataset), details, force=force)
     if not run.finished:
         data = load_split(dataset, config.model.holdout_fraction, config.model.holdout_max_rows)
-        ensemble, state = _initial_state(config, data.train, termination)
-        state = _run_epochs(run, ensemble, state, config, data, reporter)
+        state = init_fit(ensemble, fresh_params(ensemble, model_keys(config.seed)[0], data.train))
+        sides = fit_data(state.params, data.train), fit_data(state.params, data.holdout)
+        holdout, starts = data.holdout, data.holdout_starts
+        del data  # the training rows are in the network's units from here on: no second copy through the epochs
+        state = _run_epochs(run, ensemble, state, config, sides, reporter)
         params = finish_fit(ensemble, state)
         reporter.message("judging the model on held-out episodes")
-        report = holdout_report(ensemble, params, data.holdout, data.holdout_starts)
+        report = holdout_report(ensemble, params, holdout, starts)
         result = {"holdout": report, "elites": np.asarray(params.elites).tolist(), "epochs": int(state.epoch)}
         run.update(status="finished", result=result, seconds=time.perf_counter() - began)
     return fit_document(run, termination=run.record["termination"])
-
-
-def resolve_termination(config: EnsembleConfig, dataset: Dataset) -> str:
-    """The rule to use: "auto" means a learned head where the data has true ends, else never."""
-    if config.termination == "auto":
-        return "learned" if dataset.terminated.any() else "never"
-    if config.termination not in ("learned", "never"):
-        rule(config.termination)  # an unknown name is the user's error, best raised before anything is written
-    return config.termination
 
 
 def load_model(path: str | Path) -> FittedModel:
@@ -91,41 +86,26 @@ def load_model(path: str | Path) -> FittedModel:
     config = build(FitRunConfig, config_tree(run.path))
     sizes = run.record["dataset"]
     ensemble = Ensemble(config.model, sizes["obs_dim"], sizes["action_dim"], run.record["termination"] == "learned")
-    template = jax.eval_shape(lambda: _fresh_params(ensemble, jax.random.key(0), None))
-    _, items = read_latest(run.checkpoints, model=template)
+    _, items = read_latest(run.checkpoints, model=params_template(ensemble))
     return FittedModel(ensemble, items["model"], run.record["termination"], run.path)
 
 
-def _initial_state(config: FitRunConfig, train: Transition, termination: str) -> tuple[Ensemble, FitState]:
-    obs_dim, action_dim = train.obs.shape[1], train.action.shape[1]
-    ensemble = Ensemble(config.model, obs_dim, action_dim, termination == "learned")
-    return ensemble, init_fit(ensemble, _fresh_params(ensemble, model_keys(config.seed)[0], train))
-
-
-def _fresh_params(ensemble: Ensemble, key: jax.Array, train: Transition | None) -> EnsembleParams:
-    """Parameters before the fit; without rows (only the shapes are wanted) the normalisers are the identity."""
-    inputs = identity_normaliser(ensemble.obs_dim + ensemble.action_dim)
-    targets = outputs = identity_normaliser(ensemble.out_dim)
-    if train is not None:
-        inputs = fit_normaliser(np.concatenate([train.obs, train.action], axis=-1))
-        outputs = fit_normaliser(np.concatenate([train.next_obs, train.reward[:, None]], axis=-1))
-        if ensemble.config.standardise_targets:
-            targets = fit_normaliser(np.asarray(targets_of(train)))
-    return ensemble.init(key, inputs, targets, outputs)
-
-
 def _run_epochs(
-    run: RunDirectory, ensemble: Ensemble, state: FitState, config: FitRunConfig, data: LoadedData, reporter: Reporter
+    run: RunDirectory,
+    ensemble: Ensemble,
+    state: FitState,
+    config: FitRunConfig,
+    sides: tuple[FitData, FitData],
+    reporter: Reporter,
 ) -> FitState:
     """Epochs until no member improves."""
     model = config.model
-    train, holdout = fit_data(state.params, data.train), fit_data(state.params, data.holdout)
     _, root = model_keys(config.seed)
     epoch_fn = jax.jit(make_epoch(ensemble), donate_argnums=0)
     fit = Fit(
         title="fitting the ensemble",
         total=model.max_epochs,
-        epoch=lambda state: epoch_fn(state, root, train, holdout),
+        epoch=lambda state: epoch_fn(state, root, *sides),
         done=lambda state: int(state.stale) >= model.patience,
         items=lambda state: {"state": state, "model": finish_fit(ensemble, state)},
         shown=lambda row: {"held-out mse": row["holdout_mse"], "best": row["best_mse"]},

@@ -14,19 +14,19 @@ from orl.agents.behaviour_value import fit_behaviour_value
 from orl.agents.implicit_value import fit_implicit_value
 from orl.agents.state_value import ValueParams, state_value
 from orl.config import Preset, build
-from orl.data.border import to_agent_action
 from orl.data.episodes import Dataset
 from orl.data.split import split_by_episode
 from orl.runs.checkpoints import read_latest
 from orl.runs.config import SequenceRunConfig
-from orl.runs.directory import RunDirectory, config_tree, load_run, open_run
+from orl.runs.directory import RunDirectory, check_folder, config_tree, is_finished, load_run, open_run
 from orl.runs.epochs import Fit, run_epochs
 from orl.runs.fits import fit_document
 from orl.runs.loading import SPLIT_SEED, transitions
+from orl.runs.memory_needs import sequence_plan
 from orl.runs.record import dataset_identity, run_details
 from orl.runs.reporter import Reporter
 from orl.runs.seeds import model_keys
-from orl.sequence.discretiser import Discretiser
+from orl.runs.sequences import log_of, params_template
 from orl.sequence.fit import FitState, finish_fit, holdout_losses, init_fit, make_epoch
 from orl.sequence.layout import KINDS
 from orl.sequence.model import SequenceModel, SequenceParams
@@ -56,27 +56,38 @@ def fit_sequence(
     """Fit a sequence model and return the JSON document; goes on where an earlier call stopped.
 
     Raises:
-        UsageError: the folder holds another run. DivergedError: a loss became non-finite.
+        UsageError: the folder holds another run, or the memory is too small. DivergedError: a loss became non-finite.
         Interrupted: SIGINT or SIGTERM came; the same call goes on from the checkpoint.
     """
     reporter = reporter or Reporter()
     began = time.perf_counter()
     model = SequenceModel(config.model, dataset.spec.obs_dim, dataset.spec.action_dim)
     details = run_details(dataset, presets or []) | {"seeds": [config.seed]}
+    check_folder(path, KIND, config, dataset_identity(dataset), force=force)
+    if force or not is_finished(path):
+        sequence_plan(dataset, config).refuse_if_too_large()
     run = open_run(path, KIND, config, dataset_identity(dataset), details, force=force)
     if not run.finished:
-        init_key, root = model_keys(config.seed)
-        train, holdout = load_logs(dataset, config, init_key, reporter)
-        params = model.init(init_key, make_discretiser(train, config.model))
-        stores = (
-            token_store(train, params.discretiser, config.model),
-            token_store(holdout, params.discretiser, config.model, stride=config.model.window),
-        )
+        params, stores, root = _prepare(dataset, config, model, reporter)
         state = _run_epochs(run, model, params, root, stores, reporter)
         fitted = finish_fit(model, params, state)
         result = {"holdout": holdout_report(model, fitted, *stores), "epochs": int(state.epoch)}
         run.update(status="finished", result=result, seconds=time.perf_counter() - began)
     return fit_document(run)
+
+
+def _prepare(
+    dataset: Dataset, config: SequenceRunConfig, model: SequenceModel, reporter: Reporter
+) -> tuple[SequenceParams, tuple[TokenStore, TokenStore], jax.Array]:
+    """Fresh parameters, the tokens of both sides and the epochs' key; the logs behind the tokens are let go."""
+    init_key, root = model_keys(config.seed)
+    train, holdout = load_logs(dataset, config, init_key, reporter)
+    params = model.init(init_key, make_discretiser(train, config.model))
+    stores = (
+        token_store(train, params.discretiser, config.model),
+        token_store(holdout, params.discretiser, config.model, stride=config.model.window),
+    )
+    return params, stores, root
 
 
 def holdout_report(
@@ -137,22 +148,6 @@ def _with_beyond(log: Log, final_obs: np.ndarray, value: ValueParams) -> Log:
     return log._replace(beyond=np.where(log.cut, beyond, 0.0).astype(np.float32))
 
 
-def log_of(dataset: Dataset, rows: np.ndarray) -> Log:
-    """Rows, ascending, as one side of the log; stretches end with their episode or where the side does."""
-    ends = np.append(np.flatnonzero(np.diff(dataset.episode_of_row[rows]) != 0), len(rows) - 1)
-    last = ends[np.searchsorted(ends, np.arange(len(rows)))]
-    action = to_agent_action(dataset.action[rows], dataset.action_low, dataset.action_high)
-    return Log(
-        obs=dataset.obs[rows],
-        action=np.clip(action, -1.0, 1.0).astype(np.float32),
-        reward=dataset.reward[rows],
-        terminated=dataset.terminated[rows],
-        last=last,
-        cut=~dataset.terminated[rows[last]],
-        beyond=np.zeros(len(rows), np.float32),
-    )
-
-
 def load_sequence(path: str | Path) -> FittedSequence:
     """The fitted model in a run folder.
 
@@ -165,13 +160,6 @@ def load_sequence(path: str | Path) -> FittedSequence:
     model = SequenceModel(config.model, sizes["obs_dim"], sizes["action_dim"])
     _, items = read_latest(run.checkpoints, model=params_template(model))
     return FittedSequence(model, items["model"], run.path)
-
-
-def params_template(model: SequenceModel) -> SequenceParams:
-    """The shapes of a fitted model's parameters."""
-    dims, bins = model.layout.dims, model.config.bins
-    bare = Discretiser(jnp.zeros((dims, bins + 1)), jnp.zeros((dims, bins)), jnp.zeros(dims, jnp.int32))
-    return jax.eval_shape(lambda: model.init(jax.random.key(0), bare))
 
 
 def _run_epochs(

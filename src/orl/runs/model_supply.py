@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from orl.algorithms import ALGORITHMS
 from orl.data.episodes import Dataset
 from orl.errors import DataError
 from orl.runs.config import FitRunConfig, PolicyRunConfig, SequenceRunConfig
@@ -28,6 +29,12 @@ def model_for(
     fitted = supply_model(dataset, fit_config, root, model, "ensemble", reporter)
     assert isinstance(fitted, FittedModel)
     return fitted
+
+
+def must_be_fitted(dataset: Dataset, config: PolicyRunConfig, root: Path) -> bool:
+    """Whether a run without `--model` would begin with the fit of one."""
+    fit_config = FitRunConfig(config.dataset, config.model_seed, config.model)
+    return ALGORITHMS[config.algorithm].needs_model and find_fit("ensemble", root, dataset, fit_config) is None
 
 
 def supply_model(

@@ -22,12 +22,13 @@ from orl.runs.checkpoints import Checkpoints, read_latest
 from orl.runs.config_plan import PlanRunConfig, model_config, plan_config
 from orl.runs.directory import RunDirectory, config_tree, load_run
 from orl.runs.fit_model import FittedModel, load_model
-from orl.runs.fit_sequence import FittedSequence, load_sequence, log_of
+from orl.runs.fit_sequence import FittedSequence, load_sequence
 from orl.runs.loading import SPLIT_SEED
 from orl.runs.model_supply import supply_model
 from orl.runs.policy import rebuild, run_spec, stacked_params
 from orl.runs.reporter import Reporter
 from orl.runs.seeds import model_keys
+from orl.runs.sequences import log_of
 from orl.runs.yardstick import bc_on
 from orl.types import Params
 

@@ -11,28 +11,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from orl.agents.config import DynaConfig
 from orl.algorithms import ALGORITHMS
-from orl.algorithms.base import Algorithm, Problem
-from orl.algorithms.epoch import Schedule, TrainData, TrainState, init_training, make_epoch
 from orl.config import Preset, as_tree, build
 from orl.data.episodes import Dataset
-from orl.data.normalise import Normaliser, fit_normaliser, identity_normaliser
+from orl.data.normalise import fit_normaliser, identity_normaliser
 from orl.errors import Interrupted, UsageError
 from orl.runs.checkpoints import Checkpoints
 from orl.runs.config import FitRunConfig, PolicyRunConfig, resolve_policy
-from orl.runs.directory import RunDirectory, check_folder, config_tree, load_run, open_run, slug, versions
+from orl.runs.directory import RunDirectory, check_folder, config_tree, is_finished, load_run, open_run, slug, versions
 from orl.runs.evaluate import usable_environment
 from orl.runs.fit_model import FittedModel
 from orl.runs.interrupt import stop_requested
-from orl.runs.loading import LoadedData, load_split
+from orl.runs.loading import load_split
+from orl.runs.memory_needs import policy_plan
 from orl.runs.model_supply import keep_model, model_for, model_identity
 from orl.runs.policy import KIND
+from orl.runs.program import Program, initial_states, program_of, train_data
 from orl.runs.record import config_digest, dataset_identity, run_details
 from orl.runs.reporter import Reporter
-from orl.runs.seeds import epoch_keys, over_seeds, seed_keys
 from orl.runs.training import Training, one_epoch, restore, save
-from orl.types import Spec
 
 
 def default_policy_path(root: Path, config: PolicyRunConfig) -> Path:
@@ -66,14 +63,17 @@ def train_policy(
             for this dataset and these settings is looked for below `root`, and fitted if there is none.
 
     Raises:
-        UsageError: the folder holds another run. DataError: the model belongs to another dataset.
-        DivergedError: a loss became non-finite. Interrupted: SIGINT or SIGTERM came.
+        UsageError: the folder holds another run, or the memory is too small. DataError: the model belongs to another
+        dataset. DivergedError: a loss became non-finite. Interrupted: SIGINT or SIGTERM came.
     """
     reporter = reporter or Reporter()
     config = with_settings_of(model, config)
     check_folder(path, KIND, config, dataset_identity(dataset), force=force)  # before a model is fitted in vain
     if force and model is not None and Path(model).resolve().is_relative_to(path.resolve()):
         raise UsageError(f"--force would delete {model} together with {path}; copy the model elsewhere first")
+    program = program_of(config, dataset)
+    if force or not is_finished(path):
+        policy_plan(dataset, config, program).refuse_if_too_large()
     fitted = None
     if ALGORITHMS[config.algorithm].needs_model:
         if model is None and not force and (path / "model" / "run.json").exists():
@@ -88,7 +88,7 @@ def train_policy(
     if not run.finished:
         if fitted is not None:
             keep_model(fitted, run.path / "model")
-        _train(_prepare(run, dataset, config, fitted, reporter))
+        _train(_prepare(run, dataset, config, program, fitted, reporter))
     return document(run)
 
 
@@ -124,67 +124,32 @@ def document(run: RunDirectory) -> dict[str, Any]:
 
 
 def _prepare(
-    run: RunDirectory, dataset: Dataset, config: PolicyRunConfig, fitted: FittedModel | None, reporter: Reporter
+    run: RunDirectory,
+    dataset: Dataset,
+    config: PolicyRunConfig,
+    program: Program,
+    fitted: FittedModel | None,
+    reporter: Reporter,
 ) -> Training:
-    """Build the algorithm, move the data to the device, make or restore the state."""
-    agent, spec = config.agent, dataset.spec
+    """Move the data to the device, make or restore the state."""
+    spec, algorithm = dataset.spec, program.algorithm
     loaded = load_split(dataset, config.model.holdout_fraction, config.model.holdout_max_rows)
-    problem = Problem(
-        spec.obs_dim,
-        spec.action_dim,
-        config.train.epochs * config.train.epoch_steps,
-        fitted.ensemble if fitted else None,
-        fitted.termination if fitted else "never",
-    )
-    algorithm = ALGORITHMS[config.algorithm].build(agent, problem)
-    schedule = schedule_of(config, algorithm)
-    normaliser = fit_normaliser(loaded.train.obs) if agent.normalise_obs else identity_normaliser(spec.obs_dim)
+    normaliser = fit_normaliser(loaded.train.obs) if config.agent.normalise_obs else identity_normaliser(spec.obs_dim)
     # committed to the device, as what an epoch returns is: else the second epoch would compile anew
-    state = jax.device_put(_initial_states(config, algorithm, schedule, normaliser, spec), jax.devices()[0])
-    data = train_data(config, algorithm, fitted, loaded)
-    best = jax.tree.map(jnp.copy, algorithm.policy(state.agent))
-    epoch_fn = over_seeds(make_epoch(algorithm, schedule), len(config.seeds), config.seed_axis)
+    state = jax.device_put(initial_states(config, program, normaliser, spec), jax.devices()[0])
     return Training(
         run=run,
         config=config,
         dataset=dataset,
         algorithm=algorithm,
-        epoch_fn=epoch_fn,
-        data=data,
+        epoch_fn=program.epoch_fn,
+        data=train_data(config, algorithm, fitted.params if fitted else None, loaded),
         state=state,
-        best=best,
+        best=jax.tree.map(jnp.copy, algorithm.policy(state.agent)),
         best_return=np.full(len(config.seeds), -np.inf, np.float32),
         env=usable_environment(run, reporter),
         reporter=reporter,
     )
-
-
-def schedule_of(config: PolicyRunConfig, algorithm: Algorithm) -> Schedule:
-    """The static sizes of one epoch of a run."""
-    if algorithm.step is None:
-        return Schedule(config.train.epoch_steps)
-    agent: DynaConfig = config.agent
-    return Schedule(config.train.epoch_steps, agent.rollout_batch, agent.rollout_length, agent.retain_epochs)
-
-
-def train_data(
-    config: PolicyRunConfig, algorithm: Algorithm, fitted: FittedModel | None, loaded: LoadedData
-) -> TrainData:
-    """Logged rows, start states and the (pessimistic) model's parameters."""
-    starts = loaded.train.obs
-    if getattr(config.agent, "rollout_start", "data") == "initial":
-        starts = jnp.asarray(loaded.initial_obs)
-    world = jax.jit(algorithm.world)(fitted.params, loaded.train) if fitted else ()
-    return TrainData(loaded.train, starts, world)
-
-
-def _initial_states(
-    config: PolicyRunConfig, algorithm: Algorithm, schedule: Schedule, normaliser: Normaliser, spec: Spec
-) -> TrainState:
-    """Fresh states, one a seed; stacked rather than vmapped, so that a seed's start never depends on the others."""
-    init = jax.jit(lambda key: init_training(algorithm, schedule, key, normaliser, spec.obs_dim, spec.action_dim))
-    states = [init(key) for key in epoch_keys(seed_keys(config.seeds), 0)]
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
 
 
 def _train(training: Training) -> None:

@@ -1,0 +1,50 @@
+"""The ensemble that belongs to a dataset before it is fitted: its shape, its termination rule, its first parameters."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from orl.data.episodes import Dataset
+from orl.data.normalise import Normaliser, fit_normaliser, identity_normaliser
+from orl.dynamics.config import EnsembleConfig
+from orl.dynamics.ensemble import Ensemble, EnsembleParams
+from orl.dynamics.fit import targets_of
+from orl.dynamics.termination_rules import rule
+from orl.types import Transition
+
+
+def resolve_termination(config: EnsembleConfig, dataset: Dataset) -> str:
+    """The rule to use: "auto" means a learned head where the data has true ends, else never."""
+    if config.termination == "auto":
+        return "learned" if dataset.terminated.any() else "never"
+    if config.termination not in ("learned", "never"):
+        rule(config.termination)  # an unknown name is the user's error, best raised before anything is written
+    return config.termination
+
+
+def ensemble_for(config: EnsembleConfig, dataset: Dataset) -> tuple[Ensemble, str]:
+    """The shape of the ensemble that is fitted to a dataset, and its termination rule."""
+    termination = resolve_termination(config, dataset)
+    return Ensemble(config, dataset.obs.shape[1], dataset.action.shape[1], termination == "learned"), termination
+
+
+def params_template(ensemble: Ensemble) -> EnsembleParams:
+    """The shapes of an ensemble's parameters."""
+    return jax.eval_shape(lambda: fresh_params(ensemble, jax.random.key(0), None))
+
+
+def fresh_params(ensemble: Ensemble, key: jax.Array, train: Transition | None) -> EnsembleParams:
+    """Parameters before the fit; without rows (only the shapes are wanted) the normalisers are the identity."""
+    inputs = identity_normaliser(ensemble.obs_dim + ensemble.action_dim)
+    targets = outputs = identity_normaliser(ensemble.out_dim)
+    if train is not None:
+        inputs = _side_by_side(fit_normaliser(train.obs), fit_normaliser(train.action))
+        outputs = _side_by_side(fit_normaliser(train.next_obs), fit_normaliser(train.reward[:, None]))
+        if ensemble.config.standardise_targets:
+            targets = fit_normaliser(targets_of(train))
+    return ensemble.init(key, inputs, targets, outputs)
+
+
+def _side_by_side(*parts: Normaliser) -> Normaliser:
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
