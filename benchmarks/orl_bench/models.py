@@ -8,8 +8,7 @@ import jax
 
 from orl.algorithms import ALGORITHMS
 from orl.dynamics.config import EnsembleConfig
-from orl.dynamics.fit import fit_data, init_fit
-from orl.dynamics.fit import make_epoch as make_fit_epoch
+from orl.dynamics.fit import compiled_epoch, fit_data, init_fit
 from orl.mdp.step import make_step
 from orl_bench.arithmetic import actor_widths, ensemble_epoch, forward, model_widths, rollout
 from orl_bench.harness import Benchmark, Setting, Work
@@ -25,7 +24,7 @@ def ensemble_work(rows: int, repeats: int, warm: bool = True) -> Work:
     config = ensemble.config
     held = min(rows // 10, config.holdout_max_rows)
     train, holdout = fit_data(params, logged(rows)), fit_data(params, logged(held))
-    epoch = jax.jit(make_fit_epoch(ensemble), donate_argnums=0)
+    epoch = compiled_epoch(ensemble)
     state, key, steps = init_fit(ensemble, params), jax.random.key(1), rows // config.batch_size
 
     def call() -> Any:

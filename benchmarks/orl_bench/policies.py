@@ -91,7 +91,7 @@ def _updates(config: Any, quick: bool) -> int:
     if isinstance(config, ConservativeConfig):
         return 4 if quick else 20
     if isinstance(config, SacConfig):
-        return 20 if quick else 100
+        return 50 if quick else 100
     return 200 if quick else 500
 
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from orl.compilation import small_products
 from orl.dynamics.ensemble import Ensemble, EnsembleParams, next_obs_normaliser
 from orl.dynamics.loss import bound_penalty, gaussian_nll, termination_loss, weight_decay
 from orl.networks import forward
@@ -120,6 +121,12 @@ def make_epoch(ensemble: Ensemble) -> Callable[[FitState, Array, FitData, FitDat
         return _keep_best(ensemble, state, holdout, metrics)
 
     return epoch
+
+
+def compiled_epoch(ensemble: Ensemble, *, donate: bool = True) -> Callable[..., tuple[FitState, Metrics]]:
+    """`make_epoch` as a program; it takes the state's buffers over unless `donate` is false."""
+    options = small_products()
+    return jax.jit(make_epoch(ensemble), donate_argnums=0 if donate else (), compiler_options=options)
 
 
 def finish_fit(ensemble: Ensemble, state: FitState) -> EnsembleParams:

@@ -6,13 +6,12 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from orl.config import Preset, build
 from orl.data.episodes import Dataset
 from orl.dynamics.ensemble import Ensemble, EnsembleParams
-from orl.dynamics.fit import FitData, FitState, finish_fit, fit_data, init_fit, make_epoch
+from orl.dynamics.fit import FitData, FitState, compiled_epoch, finish_fit, fit_data, init_fit
 from orl.dynamics.report import holdout_report
 from orl.runs.checkpoints import read_latest
 from orl.runs.config import FitRunConfig
@@ -101,7 +100,7 @@ def _run_epochs(
     """Epochs until no member improves."""
     model = config.model
     _, root = model_keys(config.seed)
-    epoch_fn = jax.jit(make_epoch(ensemble), donate_argnums=0)
+    epoch_fn = compiled_epoch(ensemble)
     fit = Fit(
         title="fitting the ensemble",
         total=model.max_epochs,

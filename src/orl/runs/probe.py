@@ -99,7 +99,7 @@ def probe_ensemble(dataset: Dataset, config: FitRunConfig) -> Estimate:
     params = fresh_params(ensemble, model_keys(config.seed)[0], some)
     train, chunk = (ensemble_fit.fit_data(params, rows) for rows in (some, _first(some, 1)))
     state = ensemble_fit.init_fit(ensemble, params)
-    epoch_fn = jax.jit(ensemble_fit.make_epoch(ensemble))
+    epoch_fn = ensemble_fit.compiled_epoch(ensemble, donate=False)
     judge = jax.jit(lambda params, rows: ensemble_fit.holdout_errors(ensemble, params, rows))
     both = _fastest(lambda: epoch_fn(state, jax.random.key(0), train, chunk))
     judged = _fastest(lambda: judge(params, chunk))  # chunks are padded to the same size
