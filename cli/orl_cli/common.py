@@ -119,6 +119,11 @@ def stamp(began: float, run: str | list[str] | None = None) -> dict[str, Any]:
     return {"schema": SCHEMA, "run": run, "seconds": time.perf_counter() - began, "versions": versions()}
 
 
+def usable_cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def show_dry_run(config: Any, presets: list[Any], path: Path, json: bool) -> None:
     """The resolved settings on stdout, as TOML or JSON; where they came from on stderr, or in the JSON document."""
     from orl.config import as_tree, to_toml
