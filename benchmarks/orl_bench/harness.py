@@ -96,12 +96,12 @@ def measure(benchmark: Benchmark, work: Work, yardstick: Yardstick, clock: Clock
 
     The figure compared is the median over calls of amount / seconds / (mean of the two readings around the call).
     """
-    first = _seconds(work.call, clock) if work.warm else None
+    first = seconds_of(work.call, clock) if work.warm else None
     beside = _overhead(work, clock)
     seconds: list[float] = []
     readings = [yardstick()]
     for _ in range(work.repeats):
-        seconds.append(_seconds(work.call, clock) - beside)
+        seconds.append(seconds_of(work.call, clock) - beside)
         readings.append(yardstick())
     around = [(before + after) / 2 for before, after in pairwise(readings)]
     relative = statistics.median(work.amount / spent / reading for spent, reading in zip(seconds, around, strict=True))
@@ -138,10 +138,11 @@ def _overhead(work: Work, clock: Clock) -> float:
     if work.overhead is None:
         return 0.0
     work.overhead()
-    return statistics.median(_seconds(work.overhead, clock) for _ in range(work.repeats))
+    return statistics.median(seconds_of(work.overhead, clock) for _ in range(work.repeats))
 
 
-def _seconds(call: Call, clock: Clock) -> float:
+def seconds_of(call: Call, clock: Clock = time.perf_counter) -> float:
+    """Seconds until what `call` returns is there."""
     import jax
 
     began = clock()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from collections.abc import Sequence
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orl_cli.common import Debug, Device, Json, Quiet, guarded, set_up_machine, stamp
+from orl_cli.bench_profile import run_profile
+from orl_cli.common import Debug, Device, Json, Quiet, guarded, set_up_machine, stamp, usable_cores
 from orl_cli.console import error_line, out, print_json, print_table, reporter_for
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ def bench(
         typer.Option("--margin", min=0, max=1, help="Share by which figures may fall, instead of each one's own."),
     ] = None,
     file: Annotated[Path | None, typer.Option("--out", "-o", help="File to write the JSON document to.")] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Show where the time of one call goes, instead of timing (CPU only).")
+    ] = False,
     device: Device = "auto",
     json: Json = False,
     quiet: Quiet = False,
@@ -41,14 +44,18 @@ def bench(
     """Measure speed, and hold it against what this machine can do.
 
     With --compare the exit code is 1 if a figure fell by more than its margin, also when measured again.
+    With --profile: one call's time by kind of operation and place. Products count as long as each takes by itself,
+    with the rate it reaches; the times of others are sums over the threads' own operations.
 
-    Examples:  orl bench --quick   ·   orl bench --only updates --compare earlier.json
+    Examples:  orl bench --quick   ·   orl bench --only updates --compare earlier.json   ·   orl bench --profile
     """
     began = time.perf_counter()
     from orl.errors import UsageError
 
     if margin is not None and compare is None:
         raise UsageError("--margin says how far a figure may fall below an earlier one; it needs --compare")
+    if profile and compare is not None:
+        raise UsageError("--profile takes no figure, so there is nothing for --compare to hold against an earlier one")
     if file is not None and not file.parent.is_dir():
         raise UsageError(f"--out {file}: there is no folder {file.parent}")
     set_up_machine(device)
@@ -61,6 +68,8 @@ def bench(
 
     kind, reporter = jax.devices()[0].device_kind, reporter_for(quiet)
     chosen = select(only or [], quick)
+    if profile:
+        return run_profile(chosen, quick, kind, began, file=file, json=json, progress=reporter.message)
     earlier = read_earlier(compare) if compare else None
     if earlier:
         check_comparable(earlier, kind, quick)
@@ -94,11 +103,7 @@ def bench(
         error_line(f"note: {compare} was measured on {earlier.cores} cores, this is {cores}: shown, not judged")
     elif _report(results, lines):
         raise typer.Exit(1)
-
-
-def usable_cores() -> int:
-    """Cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return None
 
 
 def _hold_against(

@@ -120,3 +120,8 @@ def stamp(began: float, run: str | list[str] | None = None) -> dict[str, Any]:
     from orl.runs.directory import SCHEMA, versions
 
     return {"schema": SCHEMA, "run": run, "seconds": time.perf_counter() - began, "versions": versions()}
+
+
+def usable_cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
