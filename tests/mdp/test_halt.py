@@ -114,7 +114,7 @@ def log(n: int) -> Transition:
 @pytest.mark.parametrize("n", [3, 4, 9])
 def test_the_logs_discrepancies_do_not_depend_on_chunks_or_order(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """R5: in chunks of 4 equal to NumPy row by row, and a shuffled log gives the shuffled values."""
-    monkeypatch.setattr(morel, "CHUNK", 4)
+    monkeypatch.setattr(morel, "cached_rows", lambda: 4)
     ensemble, params = random_ensemble()
     rows = log(n)
     disc = np.asarray(morel.discrepancies(ensemble, params, rows))

@@ -193,4 +193,4 @@ def test_epochs_of_a_run_compile_once(
     with jax.log_compiles(), caplog.at_level("WARNING"):
         done = orl("train-policy", *words)
     assert done.code == 0
-    assert sum("Finished XLA compilation of jit(epoch)" in text for text in caplog.messages) == 1
+    assert sum("Finished XLA compilation of jit(epoch_of_one_seed)" in text for text in caplog.messages) == 1

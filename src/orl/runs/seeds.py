@@ -63,11 +63,11 @@ def over_seeds(epoch: Epoch, seeds: int, axis: str) -> Callable[..., tuple[Train
     if axis == "vmap" and seeds > 1:
         return jax.jit(jax.vmap(epoch, in_axes=(0, 0, None)), donate_argnums=0)
 
-    def one(states: TrainState, keys: jax.Array, data: TrainData) -> tuple[TrainState, dict]:
+    def epoch_of_one_seed(states: TrainState, keys: jax.Array, data: TrainData) -> tuple[TrainState, dict]:
         result = epoch(jax.tree.map(lambda leaf: leaf[0], states), keys[0], data)
         return jax.tree.map(lambda leaf: leaf[None], result)
 
-    one_seed = jax.jit(one, donate_argnums=0)
+    one_seed = jax.jit(epoch_of_one_seed, donate_argnums=0)
     if seeds == 1:
         return one_seed
 
