@@ -131,8 +131,8 @@ def working_bytes(function: Callable[..., Any], *arguments: Any) -> int:
     """Bytes of temporary arrays that a program needs at least, from its trace; nothing runs, shapes are enough.
 
     What a loop collects stays while it runs, and a product of matrices has its factors and its result at once, which no
-    fusion can avoid; the largest such sum is taken. For 50,000 branches that seven networks see at once it is 588 MB, the
-    compiled program's own count (`memory_analysis`) 607 MB, which takes seconds to get.
+    fusion can avoid; the largest such sum is taken. Of 50,000 branches that seven networks see at once it is 588 MB,
+    where the compiled program's own count (`memory_analysis`) is 607 MB and takes seconds to get.
     """
     return _largest(jax.make_jaxpr(function)(*arguments).jaxpr)
 
