@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orl_cli.bench_profile import run_profile
-from orl_cli.common import Debug, Device, Json, Quiet, guarded, set_up_machine, stamp, usable_cores
+from orl_cli.bench_profile import measured_here, run_profile
+from orl_cli.common import Debug, Device, Json, Quiet, guarded, set_up_machine
 from orl_cli.console import error_line, out, print_json, print_table, reporter_for
 
 if TYPE_CHECKING:
@@ -77,16 +76,12 @@ def bench(
     lines: list[Comparison] = []
     if earlier:
         results, lines = _hold_against(earlier, results, whole=not only, quick=quick, margin=margin, reporter=reporter)
-    cores = usable_cores()
-    judged = earlier is not None and earlier.cores == cores
-    document = stamp(began) | {
-        "device": kind,
-        "machine": platform.machine(),
-        "cores": cores,
-        "quick": quick,
+    document = measured_here(began, kind, quick) | {
         "matmul_gflops": _matmul_rate(results),
         "results": [result.as_dict() for result in results],
     }
+    cores = document["cores"]
+    judged = earlier is not None and earlier.cores == cores
     if earlier:
         document["comparison"] = {
             "file": str(compare),

@@ -31,13 +31,7 @@ def run_profile(
     from orl_bench.profile import profile
 
     profiles = profile(benchmarks, quick, progress)
-    document = stamp(began) | {
-        "device": device,
-        "machine": platform.machine(),
-        "cores": usable_cores(),
-        "quick": quick,
-        "profiles": [each.as_dict() for each in profiles],
-    }
+    document = measured_here(began, device, quick) | {"profiles": [each.as_dict() for each in profiles]}
     if file:
         write_json(file, document)
     if json:
@@ -45,6 +39,12 @@ def run_profile(
     else:
         for each in profiles:
             _show(each)
+
+
+def measured_here(began: float, device: str, quick: bool) -> dict[str, Any]:
+    """What a document of benchmarks or profiles starts with: when, and on what machine."""
+    machine = {"device": device, "machine": platform.machine(), "cores": usable_cores(), "quick": quick}
+    return stamp(began) | machine
 
 
 def _show(profile: Profile) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
-from program_products import products_of, within
+from program_products import ALL, products_of
 
 from orl.algorithms import ALGORITHMS
 from orl.algorithms.epoch import Schedule
@@ -33,18 +33,18 @@ def update_products(name: str, **settings: Any) -> tuple[Any, float]:
 
 
 # The programs compute more than is needed by these factors: dead columns of first layers; for bc the unused half of
-# the policy's outputs; for the conservative ones the policy anew for every action of a state, and logged rows twice.
+# the policy's outputs; for the conservative ones a state's first-layer columns for every action, and logged rows twice.
 @pytest.mark.parametrize(
-    ("name", "factor"), [("bc", 1.03), ("mopo", 1.03), ("mbpo", 1.03), ("morel", 1.03), ("cql", 1.2), ("combo", 1.2)]
+    ("name", "factor"), [("bc", 1.03), ("mopo", 1.03), ("mbpo", 1.03), ("morel", 1.03), ("cql", 1.06), ("combo", 1.05)]
 )
 def test_policy_updates(name: str, factor: float) -> None:
     config, done = update_products(name)
-    within(update_flop(config), done, factor)
+    assert ALL <= done / update_flop(config) <= factor
 
 
 def test_wide_critics() -> None:
     config, done = update_products("morel", hidden=(256, 256, 256), critics=10)
-    within(update_flop(config), done, 1.03)
+    assert ALL <= done / update_flop(config) <= 1.03
 
 
 def test_a_combo_update_is_what_the_reference_states() -> None:
@@ -64,7 +64,7 @@ def test_the_ensembles_epoch() -> None:
     steps, held = 6, 4096  # a whole chunk of held-out rows
     train, holdout = fit_data(params, logged(steps * 256)), fit_data(params, logged(held))
     done = products_of(make_fit_epoch(ensemble), init_fit(ensemble, params), jax.random.key(0), train, holdout)
-    within(arithmetic.ensemble_epoch(ensemble.config.members, MODEL, 256, steps, held), done, 1.001)
+    assert ALL <= done / arithmetic.ensemble_epoch(ensemble.config.members, MODEL, 256, steps, held) <= 1.001
 
 
 @pytest.mark.parametrize(("name", "members"), [("mopo", 7), ("combo", 1)])
@@ -80,7 +80,7 @@ def test_rollouts(name: str, members: int) -> None:
 
     done = products_of(run, jax.random.key(0), jnp.zeros((rows, OBS)))
     actor = arithmetic.actor_widths(OBS, config.hidden, ACT)
-    within(arithmetic.rollout(rows, horizon, members, MODEL, actor), done, 1.001)
+    assert ALL <= done / arithmetic.rollout(rows, horizon, members, MODEL, actor) <= 1.001
 
 
 def test_layers_by_hand() -> None:
