@@ -95,7 +95,7 @@ def test_5_two_episodes_glued_together(system: Any) -> None:
     )
     finding = the_one(glued, "jumps", "warning", f"row {end}")
     assert finding.message.startswith("1 steps inside episodes change far more than observation and action explain")
-    assert "(episodes 6)" in finding.message
+    assert "(episodes 6; obs columns 0" in finding.message
 
 
 def test_5b_next_observations_of_the_following_episode() -> None:
@@ -186,3 +186,22 @@ def test_13_missing_speeds(seed: int) -> None:
         ("missing memory", "warning", f"obs column {column}") for column in (0, 1, 0)
     ]
     assert "`--history 1`" in found[0].advice
+
+
+def test_a_single_column_that_jumps_may_be_an_angle() -> None:
+    data = double_integrator()
+    later = (np.arange(len(data)) > 400) & (data.episode_of_row == 6)
+    data = with_values(data, "next_obs", (slice(400, 420), 0), data.next_obs[400:420, 0] - 6)
+    finding = the_one(with_values(data, "obs", (later, 0), data.obs[later, 0] - 6), "jumps", "warning", "row 400")
+    assert "(episodes 6; obs columns 0)" in finding.message
+    assert "give its sine and cosine" in finding.advice
+
+
+def test_one_log_cut_in_pieces_is_noted() -> None:
+    data = double_integrator(episodes=6)
+    pieces = changed(data, starts=np.arange(0, len(data), 15), max_episode_steps=15)
+    ends = np.arange(14, len(data), 15)
+    flagged = changed(pieces, truncated=np.isin(np.arange(len(data)), ends))
+    (finding,) = [finding for finding in audit(flagged).findings if finding.check == "jumps"]
+    assert (finding.severity, finding.where) == ("note", "episode ends")
+    assert finding.message.startswith("18 of 24 episodes lead into the next without a break")

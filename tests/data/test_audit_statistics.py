@@ -180,7 +180,7 @@ def test_words() -> None:
     assert set(quantiles(np.array([np.nan])).values()) == {None}
 
 
-@pytest.mark.parametrize("lengths", [(1,), (1, 1, 1), (3, 2), (40, 1, 40)])
+@pytest.mark.parametrize("lengths", [(1,), (1, 1, 1), (3, 2), (40, 1, 40), (1,) * 300])
 def test_tiny_logs_are_audited_without_a_fault(lengths: tuple[int, ...]) -> None:
     assert audit(make_dataset(lengths)).counts["error"] == 0
 

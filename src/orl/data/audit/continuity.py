@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from orl.data.audit.features import feature_count, fit_scaler, smooth_features
 from orl.data.audit.finding import Finding, listed, percent
 from orl.data.audit.ridge import RIDGES, ridge_weights
-from orl.data.audit.sample import Sample, sample_rows
+from orl.data.audit.sample import MIN_ROWS, Sample, sample_rows
 from orl.data.episodes import Dataset
 from orl.data.readers.flat import chain_breaks
 
@@ -68,12 +68,11 @@ def jumps(dataset: Dataset) -> list[Finding]:
     sample = sample_rows(dataset)
     if sample is None:
         return []
-    columns = moving_columns(dataset, sample)
-    if not len(columns):
+    columns, leads = moving_columns(dataset, sample), leads_into_next(dataset)
+    fitted = sample.rows[~leads[sample.rows]]  # should these ends be foreign, they must not pass for ordinary
+    if not len(columns) or len(fitted) < MIN_ROWS:
         return []
     delta = dataset.next_obs[:, columns] - dataset.obs[:, columns]
-    leads = leads_into_next(dataset)
-    fitted = sample.rows[~leads[sample.rows]]  # should these ends be foreign, they must not pass for ordinary
     errors = prediction_errors(dataset, delta, fitted)
     relative = errors / ordinary_errors(errors[fitted], delta[fitted])
     size = root_mean_square(relative)
@@ -83,11 +82,8 @@ def jumps(dataset: Dataset) -> list[Finding]:
     broken[chain_breaks(dataset.obs, dataset.next_obs)] = True  # inside episodes these have a check of their own
     inside = np.flatnonzero((size > JUMP) & ~is_end & ~broken)
     at_ends = np.flatnonzero((size > JUMP) & is_end & ~leads)
-    return (
-        _leading(dataset, np.flatnonzero(leads), size)
-        + _at_ends(dataset, at_ends, size)
-        + (_inside(dataset, inside, size, relative[inside] > JUMP, columns))
-    )
+    found = _leading(dataset, np.flatnonzero(leads), size) + _at_ends(dataset, at_ends, size)
+    return found + _inside(dataset, inside, size, relative[inside] > JUMP, columns)
 
 
 def last_rows(dataset: Dataset) -> NDArray[np.int64]:
@@ -173,12 +169,12 @@ def _inside(
     """Steps inside episodes; `jumping` [n, D] says which of the `columns` do at each of the n `rows`."""
     if not len(rows):
         return []
-    mostly = columns[np.flatnonzero(jumping.mean(axis=0) > 0.5)]
+    some = columns[jumping.any(axis=0)]
     message = (
         f"{len(rows)} steps inside episodes change far more than observation and action explain "
-        f"(episodes {listed(np.unique(dataset.episode_of_row[rows]))}), mostly obs columns {listed(mostly)}"
+        f"(episodes {listed(np.unique(dataset.episode_of_row[rows]))}; obs columns {listed(some)})"
     )
-    if len(mostly) == 1:
+    if len(some) == 1:
         advice = "if the column is an angle or clock that wraps, give its sine and cosine; else split the episode"
     else:
         advice = "if an episode ended there, set its flag; if rows are missing, split the episode"
