@@ -12,7 +12,7 @@ from orl.data.audit.sample import SEED
 Doubles = NDArray[np.float64]
 
 MAX_FEATURES = 500  # random cosines: R^2 of 0.99 and more for the Pendulum and most columns of MuJoCo's Hopper
-ROWS_PER_FEATURE = 4  # the ridge copes with fewer rows, but nothing is gained by more cosines
+ROWS_PER_FEATURE = 10  # the ridge copes with fewer rows, but nothing is gained by more cosines
 CLIP = 3.0  # standard deviations: cosines extrapolate without sense, so far values are held at the edge
 
 
