@@ -1,4 +1,4 @@
-"""`orl data list|show|make|download`"""
+"""`orl data list|show|check|make|download`"""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from orl_cli.common import DEFAULT_DATASET, Debug, Json, Quiet, guarded, stamp
 from orl_cli.console import out, print_json, print_table, reporter_for
+from orl_cli.data_check import check
 
 app = typer.Typer(help="Datasets: what there is, what is in it, and how to get more.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Dataset id or file path.")]
@@ -55,6 +56,9 @@ def show(name: Name = DEFAULT_DATASET, json: Json = False, quiet: Quiet = False,
     for key, value in found.items():
         table.add_row(key.replace("_", " "), _words(value))
     return print_table(table)
+
+
+app.command()(check)
 
 
 @app.command()

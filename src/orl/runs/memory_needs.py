@@ -17,7 +17,7 @@ from orl.runs import machine
 from orl.runs.config import FitRunConfig, PolicyRunConfig, SequenceRunConfig
 from orl.runs.config_plan import PlanRunConfig, model_config
 from orl.runs.ensembles import ensemble_for, params_template
-from orl.runs.loading import SPLIT_SEED, transitions
+from orl.runs.loading import transitions
 from orl.runs.memory_plan import Line, MemoryPlan, tree_bytes, working_bytes
 from orl.runs.program import Program, initial_states, program_of
 from orl.runs.seeds import epoch_keys, model_keys, seed_keys
