@@ -81,6 +81,8 @@ def import_(
         "env_id": env_id,
     }
     wanted = read_mapping(mapping, flags)
+    if save_mapping and not save_mapping.parent.is_dir():
+        raise UsageError(f"--save-mapping {save_mapping}: there is no folder {save_mapping.parent}")
     found = import_dataset(wanted, force, dry_run, reporter_for(quiet).message)
     if save_mapping and not dry_run:
         save(wanted, save_mapping)

@@ -21,7 +21,7 @@ def test_help_is_there_without_jax(sandbox: Path) -> None:
 import sys
 from typer.testing import CliRunner
 from orl_cli.main import app
-for words in ["", "fit-model", "train-policy", "evaluate", "demo", "data", "runs", "data show"]:
+for words in ["", "fit-model", "train-policy", "evaluate", "demo", "data", "runs", "data show", "data import"]:
     result = CliRunner().invoke(app, [*words.split(), "--help"])
     assert result.exit_code == 0 and "Usage: orl" in result.output, words
 heavy = {"jax", "flax", "numpy", "gymnasium", "orl.runs.fit_model"} & set(sys.modules)

@@ -57,6 +57,13 @@ def block_of(table: pl.DataFrame, columns: Columns) -> Block:
     )
 
 
+def _flagged_ends(block: Block) -> Bools:
+    """[R - 1] whether a flag ends an episode after a row: after the observation alone that follows, if there is one."""
+    flagged = block.done | block.cut
+    before = np.concatenate([[False], flagged[:-1]])
+    return ((flagged & ~np.append(block.final[1:], False)) | (block.final & before))[:-1]
+
+
 @dataclass
 class Boundaries:
     """Finds the boundaries of one log, block by block. `splits` counts those made at gaps."""
@@ -75,7 +82,9 @@ class Boundaries:
                 following row.
         """
         new = np.diff(block.episode) != 0
-        ended = ((block.done | block.cut)[:-1] & ~block.final[1:]) | block.final[:-1]
+        if block.order is not None:
+            self._refuse_duplicates(block, ~new & (np.diff(block.order) == 0))
+        ended = _flagged_ends(block)
         if self.columns.episode:
             self._refuse_inner_end(block, ended & ~new & ~block.final[:-1])
         else:
@@ -92,17 +101,15 @@ class Boundaries:
 
     def _gaps(self, block: Block, order: np.ndarray, new: Bools) -> Bools:
         step = np.diff(order)
-        twice = (np.diff(block.episode) == 0) & (step == 0)
-        if twice.any():
-            self._refuse_duplicate(block, int(np.argmax(twice)))
         if self.usual_step is None and not new.all():
             self.usual_step = float(np.median(step[~new]))
         gap = ~new & (step > GAP * (self.usual_step or np.inf))
         if gap.any() and not self.allow_gaps:
-            row = int(np.argmax(gap))
+            row, name = int(np.argmax(gap)), self.columns.order or ""
+            before, after = (self.sources[int(block.file[i])].raw(name, int(block.row[i])) for i in (row, row + 1))
             raise DataError(
-                f"{self.place(block, row + 1)}, column '{self.columns.order}': {order[row + 1]} follows {order[row]} "
-                f"in one episode, where the usual step is {self.usual_step:g} ({int(gap.sum())} such gaps); add the "
+                f"{self.place(block, row + 1)}, column '{name}': {after} follows {before} in one episode, "
+                f"{step[row] / (self.usual_step or 1):g} times the usual step ({int(gap.sum())} such gaps); add the "
                 "missing rows, or split the episode there with --allow-gaps"
             )
         self.splits += int(gap.sum())
@@ -136,8 +143,10 @@ class Boundaries:
             f"{self.place(block, row + 1)}; repair the flag, or leave out --episode if flags alone separate episodes"
         )
 
-    def _refuse_duplicate(self, block: Block, index: int) -> None:
-        columns = self.columns
+    def _refuse_duplicates(self, block: Block, twice: Bools) -> None:
+        if not twice.any():
+            return
+        index, columns = int(np.argmax(twice)), self.columns
         keys = ", ".join(f"'{name}'" for name in (*columns.episode, columns.order))
         if not columns.episode:
             hint = "; name an --episode column, or leave out --order to keep the rows of the file as they are"

@@ -87,9 +87,10 @@ def match(patterns: tuple[str, ...], names: list[str], flag: str, where: str) ->
     return tuple(found)
 
 
-def natural(name: str) -> list[tuple[int, str]]:
-    """A sort key that takes the digits in a name as a number."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]
+def natural(name: str) -> list[tuple[bool, int, str]]:
+    """A sort key that takes the digits in a name as a number, before any letter."""
+    parts = [part for part in re.split(r"(\d+)", name) if part]
+    return [(False, int(part), "") if part.isdecimal() else (True, 0, part) for part in parts]
 
 
 def listed(names: list[str]) -> str:

@@ -69,6 +69,9 @@ def save_mapping(mapping: Mapping, file: Path) -> None:
 def _check(mapping: Mapping) -> None:
     if not mapping.files:
         raise UsageError("no file to import; give one or more, or a --mapping that names them")
+    twice = sorted({name for name in mapping.files if mapping.files.count(name) > 1})
+    if twice:
+        raise UsageError(f"{twice[0]} is named twice; each file is imported once")
     if not mapping.id:
         raise UsageError("--id is missing; it names the new dataset, such as plant/pump-v0")
     if not is_dataset_id(mapping.id):

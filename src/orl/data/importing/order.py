@@ -15,7 +15,7 @@ from orl.data.importing.columns import Columns
 from orl.data.importing.sources import ROW, Source
 from orl.errors import DataError
 
-PART_BYTES = 2**27  # of rows held in memory at a time
+PART_BYTES = 2**26  # about how much of the rows is held in memory at a time; sorting and cutting make copies
 
 
 def ordered_rows(rows: pl.LazyFrame, columns: Columns, sources: list[Source], work: Path) -> Iterator[pl.DataFrame]:
@@ -34,6 +34,7 @@ def ordered_rows(rows: pl.LazyFrame, columns: Columns, sources: list[Source], wo
     if columns.episode:
         episodes = _episode_table(rows, len(columns.episode), size)
         rows = rows.join(episodes.lazy(), on=_keys(len(columns.episode)), how="left", maintain_order="left")
+        rows = rows.drop(_keys(len(columns.episode)))
     else:
         rows = rows.with_columns(pl.col("@file").alias("e"), _range_part(rows, bool(columns.order), total, size))
     by = ["e", *(["t"] if columns.order else []), "@file", ROW]
@@ -42,19 +43,15 @@ def ordered_rows(rows: pl.LazyFrame, columns: Columns, sources: list[Source], wo
     elif _is_ordered(rows, by):
         yield from rows.collect_batches(chunk_size=size, maintain_order=True)
     else:
-        yield from _dealt(rows, by, size, work)
+        yield from _dealt(rows, by, work)
 
 
-def _dealt(rows: pl.LazyFrame, by: list[str], size: int, work: Path) -> Iterator[pl.DataFrame]:
+def _dealt(rows: pl.LazyFrame, by: list[str], work: Path) -> Iterator[pl.DataFrame]:
     """The rows dealt out to one folder a part, then sorted part by part."""
     folder = work / "parts"
-    for index, batch in enumerate(rows.collect_batches(chunk_size=size, maintain_order=True)):
-        for (part,), piece in batch.partition_by("part", as_dict=True).items():
-            target = folder / f"{part:09d}"
-            target.mkdir(parents=True, exist_ok=True)
-            piece.write_parquet(target / f"{index:09d}.parquet")
-    for part in sorted(folder.iterdir()):
-        yield pl.scan_parquet(part / "*.parquet").sort(by).collect()
+    rows.sink_parquet(pl.PartitionBy(folder, key="part", include_key=True), mkdir=True)
+    for part in sorted(folder.iterdir(), key=lambda path: int(path.name.removeprefix("part="))):
+        yield pl.scan_parquet(part / "*.parquet", hive_partitioning=False).sort(by).collect()
 
 
 def _keys(count: int) -> list[str]:
@@ -91,7 +88,7 @@ def _order_number(rows: pl.LazyFrame, name: str, sources: list[Source]) -> pl.Ex
     text = pl.col("t")
     readings = [
         text.cast(pl.Int64, strict=False),
-        text.cast(pl.Float64, strict=False),
+        text.cast(pl.Float64, strict=False).fill_nan(None),
         text.str.to_datetime(strict=False, time_unit="us").cast(pl.Int64),
     ]
     wrong = rows.select(reading.null_count().alias(str(i)) for i, reading in enumerate(readings)).collect().row(0)

@@ -110,7 +110,7 @@ def _write_all(episodes: Iterator[Episode], folder: Path | None) -> None:
     import h5py
 
     folder.mkdir(parents=True)
-    with h5py.File(folder / "main_data.hdf5", "w", libver="latest") as file:
+    with h5py.File(folder / "main_data.hdf5", "w") as file:
         for index, episode in enumerate(episodes):
             write_episode(file, index, episode)
 

@@ -7,11 +7,12 @@ import csv
 import gzip
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -38,6 +39,7 @@ KINDS = {
 }
 READABLE = "CSV, Parquet, JSON lines (each also .gz or .bz2), NPZ and HDF5"
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open}
+_BYTES = re.compile("[\udc80-\udcff]")  # what stands for bytes that are no UTF-8
 _INFER_ROWS = 10_000  # JSON lines read to learn which fields there are
 
 
@@ -57,7 +59,9 @@ class Source(NamedTuple):
 
     def place(self, row: int) -> str:
         """'log.csv: row 7 (line 8)', for messages."""
-        line = _line_of(self, row)
+        line = None
+        with suppress(csv.Error):  # such as a cell beyond its limit of length
+            line = _line_of(self, row)
         return f"{self.path}: row {row}" + (f" (line {line})" if line else "")
 
     def raw(self, name: str, row: int) -> Any:
@@ -83,6 +87,8 @@ def open_source(path: Path, work: Path) -> Source:
     kind = KINDS.get(suffix)
     if kind is None:
         raise DataError(f"{path}: cannot tell what kind of file this is; readable are {READABLE}")
+    if packed and kind in ("NPZ", "HDF5"):
+        raise DataError(f"{path}: a compressed {kind} file; unpack it first")
     file = _unpack(path, packed, suffix, work) if packed else path
     if kind in ("NPZ", "HDF5"):
         found = open_arrays(path, file, kind, work)
@@ -105,7 +111,9 @@ def broken_file(path: Path, file: Path, kind: str) -> Iterator[None]:
         yield
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).strip().splitlines()
-        fault = {"CSV": _csv_fault, "JSON lines": _json_fault}.get(kind, lambda _: None)(file)
+        fault = None
+        with suppress(csv.Error):
+            fault = {"CSV": _csv_fault, "JSON lines": _json_fault}.get(kind, lambda _: None)(file)
         raise DataError(f"{path}: {fault or f'cannot be read as {kind} ({reason[0] if reason else error})'}") from None
 
 
@@ -161,20 +169,21 @@ def _line_of(source: Source, row: int) -> int | None:
 
 def _csv_fault(file: Path) -> str | None:
     """The first row of a CSV file that the header does not fit."""
-    try:
-        with _text(file, errors="strict") as opened:
-            reader = csv.reader(opened, delimiter=_separator(file, file))
-            header = next(reader, None)
-            if header is None:
-                return "is empty; a CSV file starts with a line of column names"
-            for row, cells in enumerate(reader, 1):
-                if len(cells) > len(header):
-                    return (
-                        f"row {row} (line {reader.line_num}) has {len(cells)} cells, the header {len(header)}; "
-                        f"the first too many, after column '{header[-1]}', is {cells[len(header)]!r}"
-                    )
-    except (UnicodeDecodeError, csv.Error):
-        return "is no text in UTF-8; convert it, or unpack it if it is compressed"
+    with _text(file) as opened:
+        reader = csv.reader(opened, delimiter=_separator(file, file))
+        header = next(reader, None)
+        if header is None:
+            return "is empty; a CSV file starts with a line of column names"
+        for row, cells in enumerate(reader, 1):
+            place = f"row {row} (line {reader.line_num})"
+            if len(cells) > len(header):
+                return (
+                    f"{place} has {len(cells)} cells, the header {len(header)}; the first too many, after column "
+                    f"'{header[-1]}', is {cells[len(header)]!r}"
+                )
+            foreign = next((name for name, cell in zip(header, cells, strict=False) if _BYTES.search(cell)), None)
+            if foreign is not None:
+                return f"{place}, column '{foreign}': is no text in UTF-8; convert the file"
     return None
 
 
@@ -198,5 +207,5 @@ def _json_fault(file: Path) -> str | None:
     return None if row else "holds no rows"
 
 
-def _text(file: Path, errors: str = "replace") -> IO[str]:
-    return open(file, encoding="utf-8-sig", errors=errors, newline="")
+def _text(file: Path) -> IO[str]:
+    return open(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
