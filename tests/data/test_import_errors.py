@@ -198,10 +198,33 @@ def test_files_that_differ_or_are_not_there(tmp_path: Path) -> None:
         mapping_for(first, first)
 
 
+def test_a_folder_that_is_no_dataset_is_not_replaced(tmp_path: Path, minari_root: Path) -> None:
+    (minari_root / "made" / "log-v0" / "other-v0").mkdir(parents=True)
+    with pytest.raises(UsageError, match="is there and is no dataset; choose another --id"):
+        import_dataset(mapping_for(write_table(make_table(), tmp_path / "log.csv")), force=True)
+    (minari_root / "made" / "log-v0" / "other-v0").rmdir()
+    (minari_root / "made" / "log-v0").rmdir()
+    (minari_root / "made").rmdir()
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from orl.data.importing import run
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run, "write_episode", full)
+    with pytest.raises(DataError, match=r"No space left on device\); MINARI_DATASETS_PATH names another place"):
+        import_table(make_table(), tmp_path / "log.csv")
+
+
 def test_a_log_of_which_nothing_remains(tmp_path: Path) -> None:
     lonely = make_table().with_columns(pl.int_range(pl.len()).alias("ep"), done=False, cut=False)
     with pytest.raises(DataError, match="no step has a known next observation; give --next-obs"):
         import_table(lonely, tmp_path / "log.csv", next_obs=None)
+    bare = lonely.with_columns(pl.lit(None, pl.Float64).alias(name) for name in ("a_1", "r"))
+    with pytest.raises(DataError, match=r"log.csv: column 'a_1': action and reward are missing in every row"):
+        import_table(bare, tmp_path / "log.csv", next_obs=None)
 
 
 def test_an_import_that_is_cut_off_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,8 @@ def action_bounds(
     actions = rows.filter(~pl.col("final")).select(pl.col(f"a{i}") for i in range(len(columns.action)))
     _refuse_choice(actions, columns, sources)
     extremes = pl.concat([actions.min(), actions.max()]).collect().to_numpy()
+    if np.isnan(extremes.astype(np.float64)).any():
+        raise DataError(f"{sources[0].path}: column '{columns.action[0]}': action and reward are missing in every row")
     low, high = bounds_from_data(extremes)
     constant = np.flatnonzero(~(low < high))
     if len(constant):

@@ -57,8 +57,8 @@ def import_dataset(
     """
     tell = progress or (lambda text: None)
     target = data_folder(mapping.id).parent
-    if target.exists() and not (force or dry_run):
-        raise UsageError(f"{mapping.id} is already in {target.parent}; choose another --id, or replace it with --force")
+    if not dry_run:
+        _check_free(mapping.id, target, force)
     with _work_folder(dry_run) as work:
         log = _read(mapping, work, tell)
         tally, ends = Tally(), Ends()
@@ -76,6 +76,13 @@ def import_dataset(
             write_metadata(built, mapping, log.low, log.high, len(log.columns.obs), tally.steps, tally.episodes, origin)
             _publish(built.parent, target, work)
     return found | {"folder": None if dry_run else str(target)}
+
+
+def _check_free(dataset_id: str, target: Path, force: bool) -> None:
+    if target.exists() and not (target / "data" / "metadata.json").is_file():
+        raise UsageError(f"--id {dataset_id}: {target} is there and is no dataset; choose another --id")
+    if target.exists() and not force:
+        raise UsageError(f"{dataset_id} is already in {target.parent}; choose another --id, or replace it with --force")
 
 
 def _read(mapping: Mapping, work: Path, tell: Progress) -> Log:
@@ -118,8 +125,13 @@ def _write_all(episodes: Iterator[Episode], folder: Path | None) -> None:
 @contextmanager
 def _work_folder(dry_run: bool) -> Iterator[Path]:
     """A folder for what has to be on disk meanwhile, gone afterwards whatever happens."""
-    with tempfile.TemporaryDirectory(prefix=".importing-", dir=None if dry_run else writable_root()) as work:
-        yield Path(work)
+    root = None if dry_run else writable_root()
+    try:
+        with tempfile.TemporaryDirectory(prefix=".importing-", dir=root) as work:
+            yield Path(work)
+    except OSError as error:
+        place = "TMPDIR" if dry_run else "MINARI_DATASETS_PATH"
+        raise DataError(f"cannot write what the import needs on disk ({error}); {place} names another place") from None
 
 
 def _publish(built: Path, target: Path, work: Path) -> None:
