@@ -21,7 +21,10 @@ from orl.errors import DataError
 DEFAULT = pendulum.MIXED
 
 FILE_READERS: dict[str, Callable[..., Dataset]] = {".hdf5": read_d4rl, ".h5": read_d4rl, ".npz": read_neorl}
-_KINDS = "D4RL .hdf5 and .h5 files, NeoRL .npz files, and Minari ids such as mujoco/hopper/medium-v0"
+_KINDS = (
+    "D4RL .hdf5 and .h5 files, NeoRL .npz files, and Minari ids such as mujoco/hopper/medium-v0; "
+    "`orl data import` makes a dataset of other logs"
+)
 
 
 class DatasetInfo(NamedTuple):

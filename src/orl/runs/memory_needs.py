@@ -11,7 +11,7 @@ import numpy as np
 from orl.algorithms.epoch import TrainData, TrainState
 from orl.data.episodes import Dataset
 from orl.data.normalise import identity_normaliser
-from orl.data.split import Split, split_by_episode
+from orl.data.split import SPLIT_SEED, Split, split_by_episode
 from orl.dynamics import fit as ensemble_fit
 from orl.runs import machine
 from orl.runs.config import FitRunConfig, PolicyRunConfig, SequenceRunConfig
