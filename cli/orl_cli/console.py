@@ -47,6 +47,15 @@ def numbers(metrics: Mapping[str, float]) -> str:
     return "  ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in metrics.items())
 
 
+def words(value: Any) -> str:
+    """A value of a JSON document, for reading."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {words(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(words, value))
+    return "–" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
 class PlainReporter(Reporter):
     """One line now and then, for logs and pipes."""
 

@@ -1,16 +1,19 @@
-"""`orl data list|show|make|download`"""
+"""`orl data list|show|check|make|download|import`"""
 
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from orl_cli.common import DEFAULT_DATASET, Debug, Json, Quiet, guarded, stamp
-from orl_cli.console import out, print_json, print_table, reporter_for
+from orl_cli.console import out, print_json, print_table, reporter_for, words
+from orl_cli.data_check import check
+from orl_cli.data_import import import_
 
 app = typer.Typer(help="Datasets: what there is, what is in it, and how to get more.", no_args_is_help=True)
+app.command("import")(import_)
 Name = Annotated[str, typer.Argument(help="Dataset id or file path.")]
 
 
@@ -53,8 +56,11 @@ def show(name: Name = DEFAULT_DATASET, json: Json = False, quiet: Quiet = False,
     table.add_column("what")
     table.add_column("value", overflow="fold")
     for key, value in found.items():
-        table.add_row(key.replace("_", " "), _words(value))
+        table.add_row(key.replace("_", " "), words(value))
     return print_table(table)
+
+
+app.command()(check)
 
 
 @app.command()
@@ -76,11 +82,3 @@ def download(name: Name, quiet: Quiet = False, debug: Debug = False) -> None:
     from orl.data.catalog import download as fetch
 
     out(str(fetch(name, reporter_for(quiet).message)))
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_words(item)}" for key, item in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_words, value))
-    return "–" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -22,7 +22,8 @@ def test_help_is_there_without_jax(sandbox: Path) -> None:
 import sys
 from typer.testing import CliRunner
 from orl_cli.main import app
-for words in ["", "fit-model", "train-policy", "evaluate", "demo", "data", "runs", "data show"]:
+helped = ["", "fit-model", "train-policy", "evaluate", "demo", "data", "runs", "data show", "data check", "data import"]
+for words in helped:
     result = CliRunner().invoke(app, [*words.split(), "--help"])
     assert result.exit_code == 0 and "Usage: orl" in result.output, words
 heavy = {"jax", "flax", "numpy", "gymnasium", "orl.runs.fit_model"} & set(sys.modules)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from made_logs import make_dataset, minari_episode, write_minari
@@ -33,6 +34,27 @@ def test_what_is_loaded_is_checked(minari_root: Path) -> None:
     write_minari(minari_root, "toy/wide-v0", [minari_episode(2, actions=np.full((2, 1), 3.0))])
     with pytest.raises(DataError, match="outside its bounds"):
         catalog.load("toy/wide-v0")
+
+
+def test_an_audit_sees_what_is_refused_otherwise(minari_root: Path, tmp_path: Path) -> None:
+    write_minari(minari_root, "toy/nan-v0", [minari_episode(2, rewards=np.array([0.0, np.nan]))])
+    assert np.isnan(catalog.load("toy/nan-v0", checked=False).reward[1])
+    rows = np.arange(4.0)[:, None]
+    arrays = {"obs": rows, "next_obs": rows, "action": 5 * rows, "reward": np.ones(4)}
+    np.savez(tmp_path / "log.npz", **arrays, done=np.zeros(4), truncated=np.zeros(4))
+    with pytest.raises(DataError, match="flags or rows are shifted"):
+        catalog.load(str(tmp_path / "log.npz"))
+    assert catalog.load(str(tmp_path / "log.npz"), checked=False).next_obs[:, 0].tolist() == [0, 1, 2, 3]
+    with h5py.File(tmp_path / "log.hdf5", "w") as file:
+        content = {"observations": rows, "next_observations": rows, "actions": rows, "rewards": np.ones(4)}
+        for key, value in (content | {"terminals": np.zeros(4), "timeouts": np.zeros(4)}).items():
+            file[key] = value
+    with pytest.raises(DataError, match="flags or rows are shifted"):
+        catalog.load(str(tmp_path / "log.hdf5"))
+    assert len(catalog.load(str(tmp_path / "log.hdf5"), checked=False)) == 4
+    np.savez(tmp_path / "log.npz", **(arrays | {"reward": np.ones(3)}), done=np.zeros(4), truncated=np.zeros(4))
+    with pytest.raises(DataError, match="unlike lengths"):
+        catalog.load(str(tmp_path / "log.npz"), checked=False)
 
 
 @pytest.mark.parametrize(

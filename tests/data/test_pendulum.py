@@ -55,7 +55,7 @@ def test_an_interrupted_recording_leaves_nothing(minari_root: Path, monkeypatch:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pendulum, "_publish", interrupt)
+    monkeypatch.setattr(pendulum, "publish", interrupt)
     with pytest.raises(KeyboardInterrupt):
         pendulum.record("orl/pendulum/small-v0", SMALL, reference_episodes=1)
     assert local_ids() == []

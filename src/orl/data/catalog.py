@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from orl.data import pendulum
-from orl.data.check import validate
+from orl.data.check import require_layout, validate
 from orl.data.episodes import Dataset
 from orl.data.local import data_folder, did_you_mean, is_dataset_id, local_ids, missing_message, read_metadata
 from orl.data.readers.d4rl import read_d4rl
@@ -20,8 +20,11 @@ from orl.errors import DataError
 
 DEFAULT = pendulum.MIXED
 
-FILE_READERS: dict[str, Callable[[str], Dataset]] = {".hdf5": read_d4rl, ".h5": read_d4rl, ".npz": read_neorl}
-_KINDS = "D4RL .hdf5 and .h5 files, NeoRL .npz files, and Minari ids such as mujoco/hopper/medium-v0"
+FILE_READERS: dict[str, Callable[..., Dataset]] = {".hdf5": read_d4rl, ".h5": read_d4rl, ".npz": read_neorl}
+_KINDS = (
+    "D4RL .hdf5 and .h5 files, NeoRL .npz files, and Minari ids such as mujoco/hopper/medium-v0; "
+    "`orl data import` makes a dataset of other logs"
+)
 
 
 class DatasetInfo(NamedTuple):
@@ -34,18 +37,20 @@ class DatasetInfo(NamedTuple):
     where: str
 
 
-def load(name: str, progress: Callable[[str], None] | None = None) -> Dataset:
+def load(name: str, progress: Callable[[str], None] | None = None, checked: bool = True) -> Dataset:
     """The dataset called `name` - a path or an id - after the checks of ``check.validate``.
 
-    An embedded dataset is recorded when first asked for; `progress` is then told so.
+    An embedded dataset is recorded when first asked for; `progress` is then told so. With `checked` False the values
+    may be anything, and only ``data.audit`` should see them; what cannot be read at all is still refused.
 
     Raises:
         DataError: nothing of that name, an unknown kind of file, or a fault in the data.
     """
+    check = validate if checked else require_layout
     reader = FILE_READERS.get(Path(name).suffix.lower())
     if reader:
         _require_file(Path(name))
-        return validate(reader(name))
+        return check(reader(name, checked=checked))
     if name in pendulum.RECIPES:
         pendulum.ensure(name, progress)
     elif is_dataset_id(name):
@@ -53,7 +58,7 @@ def load(name: str, progress: Callable[[str], None] | None = None) -> Dataset:
             raise DataError(missing_message(name, _known_ids()))
     else:
         raise DataError(f"cannot read '{name}'{did_you_mean(name, _known_ids())}; readable are {_KINDS}")
-    return validate(read_minari(name))
+    return check(read_minari(name))
 
 
 def download(dataset_id: str, progress: Callable[[str], None] | None = None) -> Path:

@@ -19,13 +19,23 @@ def validate(dataset: Dataset) -> Dataset:
         DataError: empty, unlike lengths, bad episode starts, values that are not finite, bounds that are not, actions
             outside them, or an end flag inside an episode. Names the array, the row and what to do.
     """
-    _check_shapes(dataset)
-    _check_starts(dataset)
+    require_layout(dataset)
     for name in ("obs", "action", "reward", "next_obs"):
         _check_finite(dataset.name, name, getattr(dataset, name))
     _check_flags(dataset)
     _check_bounds(dataset)
     return dataclasses.replace(dataset, action=_clipped_actions(dataset))
+
+
+def require_layout(dataset: Dataset) -> Dataset:
+    """`dataset`, whose rows and episodes can be told apart, whatever their values: all that `data.audit` needs.
+
+    Raises:
+        DataError: empty, unlike lengths, wrong shapes, or bad episode starts.
+    """
+    _check_shapes(dataset)
+    _check_starts(dataset)
+    return dataset
 
 
 def _check_shapes(dataset: Dataset) -> None:

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orl.data.local import data_folder, datasets_path, read_metadata
-from orl.errors import DataError
+from orl.data.local import data_folder, read_metadata
+from orl.data.publish import publish, writable_root
 
 ENV_ID = "Pendulum-v1"
 EPISODE_STEPS = 200
@@ -107,7 +107,7 @@ def record(dataset_id: str, parts: tuple[Part, ...], reference_episodes: int = R
     import gymnasium
     import minari
 
-    target, root = data_folder(dataset_id).parent, _writable_root()
+    target, root = data_folder(dataset_id).parent, writable_root()
     low = float(np.mean(episode_returns(RANDOM, reference_episodes, SEED + 1)))
     high = float(np.mean(episode_returns(GOOD, reference_episodes, SEED + 2)))
     with tempfile.TemporaryDirectory(prefix=".recording-", dir=root) as build, _minari_folder(build):
@@ -128,7 +128,7 @@ def record(dataset_id: str, parts: tuple[Part, ...], reference_episodes: int = R
                 )
         finally:
             collector.close()
-        _publish(Path(build) / dataset_id, target, root)
+        publish(Path(build) / dataset_id, target, root)
     return target
 
 
@@ -154,27 +154,6 @@ def _play(env: Any, part: Part, seed: int, episodes: int | None = None) -> NDArr
             total, ended = total + float(reward), terminated or truncated
         returns.append(total)
     return np.array(returns)
-
-
-def _writable_root() -> Path:
-    root = datasets_path()
-    with contextlib.suppress(OSError):
-        root.mkdir(parents=True, exist_ok=True)
-    if not os.access(root, os.W_OK):
-        raise DataError(f"cannot record into {root}: not writable; set MINARI_DATASETS_PATH to a folder that is")
-    return root
-
-
-def _publish(built: Path, target: Path, root: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for namespace in target.relative_to(root).parents[:-1]:  # Minari knows a namespace by this file
-        with contextlib.suppress(FileExistsError), open(root / namespace / "namespace_metadata.json", "x") as file:
-            file.write("{}")
-    try:
-        os.rename(built, target)
-    except OSError:
-        if not (target / "data" / "metadata.json").is_file():
-            raise
 
 
 def _describe(parts: tuple[Part, ...]) -> str:

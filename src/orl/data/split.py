@@ -12,6 +12,10 @@ from orl.errors import DataError, UsageError
 
 Rows = NDArray[np.int64]
 
+# One split a dataset, whatever the run's seed: model, policy and judgement must agree on what is held out.
+SPLIT_SEED = 0
+HOLDOUT_FRACTION, HOLDOUT_MAX_ROWS = 0.1, 20_000  # defaults of the models' settings of these names
+
 
 class Split(NamedTuple):
     """Row and episode indices of the two sides, each ascending."""

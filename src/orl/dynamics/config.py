@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from orl.data.split import HOLDOUT_FRACTION, HOLDOUT_MAX_ROWS
 from orl.errors import UsageError
 
 Positive = Annotated[int, Field(ge=1)]
@@ -41,8 +42,8 @@ class EnsembleConfig:
     improvement: NonNegative = 0.01
     patience: Positive = 5
     max_epochs: Positive = 1000
-    holdout_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    holdout_max_rows: Positive = 20_000
+    holdout_fraction: Annotated[float, Field(gt=0, lt=1)] = HOLDOUT_FRACTION
+    holdout_max_rows: Positive = HOLDOUT_MAX_ROWS
     standardise_targets: bool = False
     termination: Termination = "auto"
     termination_hidden: tuple[Positive, ...] = (64, 64)

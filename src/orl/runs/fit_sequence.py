@@ -15,13 +15,13 @@ from orl.agents.implicit_value import fit_implicit_value
 from orl.agents.state_value import ValueParams, state_value
 from orl.config import Preset, build
 from orl.data.episodes import Dataset
-from orl.data.split import split_by_episode
+from orl.data.split import SPLIT_SEED, split_by_episode
 from orl.runs.checkpoints import read_latest
 from orl.runs.config import SequenceRunConfig
 from orl.runs.directory import RunDirectory, check_folder, config_tree, is_finished, load_run, open_run
 from orl.runs.epochs import Fit, run_epochs
 from orl.runs.fits import fit_document
-from orl.runs.loading import SPLIT_SEED, transitions
+from orl.runs.loading import transitions
 from orl.runs.memory_needs import sequence_plan
 from orl.runs.record import dataset_identity, run_details
 from orl.runs.reporter import Reporter

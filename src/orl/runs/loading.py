@@ -9,12 +9,8 @@ import numpy as np
 
 from orl.data.border import to_agent_action
 from orl.data.episodes import Dataset
-from orl.data.split import Split, split_by_episode
+from orl.data.split import SPLIT_SEED, Split, split_by_episode
 from orl.types import Transition
-
-SPLIT_SEED = (
-    0  # one split a dataset, whatever the run's seed: model, policy and judgement must agree on what is held out
-)
 
 
 class LoadedData(NamedTuple):

@@ -11,13 +11,13 @@ import numpy as np
 from orl.algorithms.epoch import TrainData, TrainState
 from orl.data.episodes import Dataset
 from orl.data.normalise import identity_normaliser
-from orl.data.split import Split, split_by_episode
+from orl.data.split import SPLIT_SEED, Split, split_by_episode
 from orl.dynamics import fit as ensemble_fit
 from orl.runs import machine
 from orl.runs.config import FitRunConfig, PolicyRunConfig, SequenceRunConfig
 from orl.runs.config_plan import PlanRunConfig, model_config
 from orl.runs.ensembles import ensemble_for, params_template
-from orl.runs.loading import SPLIT_SEED, transitions
+from orl.runs.loading import transitions
 from orl.runs.memory_plan import Line, MemoryPlan, tree_bytes, working_bytes
 from orl.runs.program import Program, initial_states, program_of
 from orl.runs.seeds import epoch_keys, model_keys, seed_keys

@@ -10,7 +10,7 @@ import jax
 from orl.agents.behaviour_value import fit_behaviour_value
 from orl.agents.state_value import ValueParams, init_value, state_value
 from orl.data.episodes import Dataset
-from orl.data.split import split_by_episode
+from orl.data.split import SPLIT_SEED, split_by_episode
 from orl.errors import UsageError
 from orl.mdp.member_step import make_member_step
 from orl.mdp.penalty import penalise
@@ -23,7 +23,6 @@ from orl.runs.config_plan import PlanRunConfig, model_config, plan_config
 from orl.runs.directory import RunDirectory, config_tree, load_run
 from orl.runs.fit_model import FittedModel, load_model
 from orl.runs.fit_sequence import FittedSequence, load_sequence
-from orl.runs.loading import SPLIT_SEED
 from orl.runs.model_supply import supply_model
 from orl.runs.policy import rebuild, run_spec, stacked_params
 from orl.runs.reporter import Reporter

@@ -14,11 +14,11 @@ import numpy as np
 from orl.algorithms.epoch import Schedule, TrainData
 from orl.data.episodes import Dataset
 from orl.data.normalise import identity_normaliser
-from orl.data.split import split_by_episode
+from orl.data.split import SPLIT_SEED, split_by_episode
 from orl.dynamics import fit as ensemble_fit
 from orl.runs.config import FitRunConfig, PolicyRunConfig, SequenceRunConfig
 from orl.runs.ensembles import ensemble_for, fresh_params
-from orl.runs.loading import SPLIT_SEED, transitions
+from orl.runs.loading import transitions
 from orl.runs.program import Program, initial_states, program_of, schedule_of
 from orl.runs.seeds import epoch_keys, model_keys, seed_keys
 from orl.runs.sequences import log_of

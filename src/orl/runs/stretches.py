@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from orl.data.border import to_agent_action
 from orl.data.episodes import Dataset
-from orl.data.split import split_by_episode
+from orl.data.split import SPLIT_SEED, split_by_episode
 from orl.errors import UsageError
 from orl.planning.base import History
 from orl.runs.directory import RunDirectory, config_tree
 from orl.runs.fit_sequence import FittedSequence
-from orl.runs.loading import SPLIT_SEED
 from orl.runs.reporter import Reporter
 
 CONTEXT = 5

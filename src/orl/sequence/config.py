@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from orl.data.split import HOLDOUT_FRACTION, HOLDOUT_MAX_ROWS
 from orl.errors import UsageError
 from orl.sequence.discretiser import MAX_BINS, Method, Reconstruction
 
@@ -81,8 +82,8 @@ class TransformerConfig:
     clip: Rate = 1.0
     dtype: Literal["float32", "bfloat16"] = "float32"
     keep: Literal["last", "best"] = "last"
-    holdout_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    holdout_max_rows: Positive = 20_000
+    holdout_fraction: Annotated[float, Field(gt=0, lt=1)] = HOLDOUT_FRACTION
+    holdout_max_rows: Positive = HOLDOUT_MAX_ROWS
 
     def __post_init__(self) -> None:
         if self.arch == "gpt" and self.width % self.heads:

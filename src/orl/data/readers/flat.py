@@ -56,8 +56,9 @@ def chain_breaks(obs: np.ndarray, next_obs: np.ndarray) -> NDArray[np.int64]:
     broken = np.zeros(len(obs) - 1, bool)
     with np.errstate(invalid="ignore"):  # values that are not finite are reported by the checks that follow
         for column in range(obs.shape[1]):  # one at a time, for a log may nearly fill the memory
-            following = obs[1:, column].astype(np.float64)
-            tolerance = 1e-4 * obs[:, column].std(dtype=np.float64) + 1e-6 * np.abs(following)
+            values = obs[:, column].astype(np.float64)
+            following, finite = values[1:], values[np.isfinite(values)]
+            tolerance = 1e-4 * (finite.std() if len(finite) else 0.0) + 1e-6 * np.abs(following)
             broken |= np.abs(next_obs[:-1, column] - following) > tolerance
     return np.flatnonzero(broken)
 

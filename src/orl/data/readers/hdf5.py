@@ -66,11 +66,20 @@ def read_array(node: Any, path: str) -> np.ndarray | None:
     found = child(node, path)
     if not isinstance(found, h5py.Dataset):
         return None
-    where = f"{found.file.filename}: {found.name}"
-    if found.external or found.is_virtual:
+    return np.asarray(stored_numbers(found)[()])
+
+
+def stored_numbers(dataset: Any) -> Any:
+    """`dataset` itself, once it is known to hold numbers, here, and about as many as it declares.
+
+    Raises:
+        DataError: stored outside the file, not numbers, or declared far larger than what is stored.
+    """
+    where = f"{dataset.file.filename}: {dataset.name}"
+    if dataset.external or dataset.is_virtual:
         raise DataError(f"{where} is stored in another file; refused, copy the data into this file")
-    if found.dtype.kind not in "biuf":
-        raise DataError(f"{where} holds {found.dtype}, not numbers; images, text and objects cannot be read")
-    if found.nbytes > _BOMB_BYTES and found.nbytes > _BOMB_RATIO * max(found.id.get_storage_size(), 1):
-        raise DataError(f"{where} declares {found.nbytes:,} bytes but stores almost none; the file is broken")
-    return np.asarray(found[()])
+    if dataset.dtype.kind not in "biuf":
+        raise DataError(f"{where} holds {dataset.dtype}, not numbers; images, text and objects cannot be read")
+    if dataset.nbytes > _BOMB_BYTES and dataset.nbytes > _BOMB_RATIO * max(dataset.id.get_storage_size(), 1):
+        raise DataError(f"{where} declares {dataset.nbytes:,} bytes but stores almost none; the file is broken")
+    return dataset
