@@ -188,8 +188,8 @@ def _is_fresh(path: Path, config: Any) -> bool:
 
 def _check_same(path: Path, kind: str, config: Any, identity: Mapping[str, Any]) -> None:
     run = load_run(path)
-    wanted = {"kind": kind, **identity, **_flat(as_tree(config))}
-    there = {"kind": run.record["kind"], **{k: run.record.get(k) for k in identity}, **_flat(config_tree(path))}
+    wanted = {"kind": kind, **identity, **flat_settings(as_tree(config))}
+    there = {"kind": run.record["kind"], **{k: run.record.get(k) for k in identity}, **flat_settings(config_tree(path))}
     for key in wanted | there:
         if wanted.get(key) != there.get(key):
             raise UsageError(
@@ -206,10 +206,11 @@ def config_tree(path: Path) -> dict[str, Any]:
         raise DataError(str(error)) from None
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat_settings(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A tree of settings as one level, keys joined by dots."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+        flat |= flat_settings(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
     return flat
 
 

@@ -16,6 +16,7 @@ from orl.config import Preset, as_tree, build
 from orl.data.episodes import Dataset
 from orl.data.normalise import fit_normaliser, identity_normaliser
 from orl.errors import Interrupted, UsageError
+from orl.evaluation.episodes import EnvSpec
 from orl.runs.checkpoints import Checkpoints
 from orl.runs.config import FitRunConfig, PolicyRunConfig, resolve_policy
 from orl.runs.directory import RunDirectory, check_folder, config_tree, is_finished, load_run, open_run, slug, versions
@@ -54,6 +55,7 @@ def train_policy(
     model: str | Path | None = None,
     presets: list[Preset] | None = None,
     force: bool = False,
+    simulator: bool = True,
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """Train and return the JSON document of `orl train-policy`; goes on where an earlier call stopped.
@@ -61,6 +63,7 @@ def train_policy(
     Args:
         model: run folder of a fitted ensemble. Without it, the copy in the run's own folder is used, else one fitted
             for this dataset and these settings is looked for below `root`, and fitted if there is none.
+        simulator: whether to play episodes on the way and at the end, where the log's environment can be made.
 
     Raises:
         UsageError: the folder holds another run, or the memory is too small. DataError: the model belongs to another
@@ -88,7 +91,8 @@ def train_policy(
     if not run.finished:
         if fitted is not None:
             keep_model(fitted, run.path / "model")
-        _train(_prepare(run, dataset, config, program, fitted, reporter))
+        env = usable_environment(run, reporter) if simulator else None
+        _train(_prepare(run, dataset, config, program, fitted, env, reporter))
     return document(run)
 
 
@@ -129,6 +133,7 @@ def _prepare(
     config: PolicyRunConfig,
     program: Program,
     fitted: FittedModel | None,
+    env: EnvSpec | None,
     reporter: Reporter,
 ) -> Training:
     """Move the data to the device, make or restore the state."""
@@ -147,7 +152,7 @@ def _prepare(
         state=state,
         best=jax.tree.map(jnp.copy, algorithm.policy(state.agent)),
         best_return=np.full(len(config.seeds), -np.inf, np.float32),
-        env=usable_environment(run, reporter),
+        env=env,
         reporter=reporter,
     )
 
