@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_problem import ACTIONS, LOGGED, NORMALISER, OBS, TINY, batch_for, data_for, make
+from tiny_problem import ACTIONS, LOGGED, NORMALISER, OBS, TINY, batch_for, data_for, make, world_for
 
 from orl.agents.config import SacConfig
 from orl.algorithms import ALGORITHMS
@@ -25,13 +25,14 @@ def case(request, quick_compiles):
     """An algorithm, a start, a batch, and the result of one jitted update."""
     algorithm = make(request.param)
     state, batch = jax.jit(algorithm.init)(jax.random.key(0), NORMALISER), batch_for(algorithm)
-    update = jax.jit(algorithm.update)
-    after, metrics = update(jax.random.key(1), state, batch)
+    update, world = jax.jit(algorithm.update), world_for(algorithm)
+    after, metrics = update(jax.random.key(1), state, batch, world)
     return SimpleNamespace(
         name=request.param,
         algorithm=algorithm,
         state=state,
         batch=batch,
+        world=world,
         update=update,
         after=after,
         metrics=metrics,
@@ -50,7 +51,7 @@ def differ(a, b):
 
 def test_update_without_jit_is_the_same_function(case):
     """No reliance on tracing, no hidden Python state."""
-    plain, metrics = case.algorithm.update(jax.random.key(1), case.state, case.batch)
+    plain, metrics = case.algorithm.update(jax.random.key(1), case.state, case.batch, case.world)
     assert_same(plain, case.after, atol=1e-5)
     assert plain._fields == case.after._fields
     for name, value in metrics.items():
@@ -58,9 +59,9 @@ def test_update_without_jit_is_the_same_function(case):
 
 
 def test_update_is_a_function_of_its_key(case):
-    again, _ = case.update(jax.random.key(1), case.state, case.batch)
+    again, _ = case.update(jax.random.key(1), case.state, case.batch, case.world)
     assert_same(again, case.after)
-    other, _ = case.update(jax.random.key(2), case.state, case.batch)
+    other, _ = case.update(jax.random.key(2), case.state, case.batch, case.world)
     assert differ(other, case.after) == case.samples  # behaviour cloning draws nothing
 
 
@@ -135,7 +136,7 @@ def test_share_of_logged_rows_is_rounded_down_as_in_the_papers(ratio, real):
 def test_model_rows_of_a_real_ratio_of_one_are_none():
     algorithm = make("combo", real_ratio=1.0)
     state = jax.jit(algorithm.init)(jax.random.key(0), NORMALISER)
-    _, metrics = jax.jit(algorithm.update)(jax.random.key(1), state, batch_for(algorithm))
+    _, metrics = jax.jit(algorithm.update)(jax.random.key(1), state, batch_for(algorithm), world_for(algorithm))
     assert all(np.isfinite(value) for value in metrics.values())
 
 
@@ -149,8 +150,8 @@ def test_state_is_restored_exactly_from_a_checkpoint(case, tmp_path: Path):
     assert jax.tree.structure(items["state"]) == jax.tree.structure(case.after)
     assert_same(items["state"], case.after)
     assert_same(items["policy"], policy)
-    again = case.update(jax.random.key(2), items["state"], case.batch)
-    assert_same(again, case.update(jax.random.key(2), case.after, case.batch))
+    again = case.update(jax.random.key(2), items["state"], case.batch, case.world)
+    assert_same(again, case.update(jax.random.key(2), case.after, case.batch, case.world))
 
 
 def test_model_based_algorithms_roll_out(case):
@@ -201,5 +202,5 @@ def test_combo_pushes_down_at_the_states_it_is_told(rho):
     state = jax.jit(algorithm.init)(jax.random.key(0), NORMALISER)
     batch = batch_for(algorithm)
     real = batch.real._replace(next_obs=jnp.full_like(batch.real.next_obs, jnp.nan))
-    _, metrics = jax.jit(algorithm.update)(jax.random.key(1), state, batch._replace(real=real))
+    _, metrics = jax.jit(algorithm.update)(jax.random.key(1), state, batch._replace(real=real), world_for(algorithm))
     assert bool(np.isnan(metrics["conservative_gap"])) == (rho == "mixture")

@@ -65,11 +65,16 @@ def schedule_for(algorithm: Algorithm, updates: int) -> Schedule:
     return Schedule(updates, 6, 2, 2) if algorithm.step else Schedule(updates)
 
 
+def world_for(algorithm: Algorithm) -> Any:
+    """What the algorithm makes of the unfitted ensemble and the log; () without a model."""
+    logged = random_rows(jax.random.key(6), LOGGED)
+    return jax.jit(algorithm.world)(model_params(), logged) if algorithm.step else ()
+
+
 def data_for(algorithm: Algorithm) -> TrainData:
     """What an epoch reads."""
     logged = random_rows(jax.random.key(6), LOGGED)
-    world = jax.jit(algorithm.world)(model_params(), logged) if algorithm.step else ()
-    return TrainData(logged, logged.obs, world)
+    return TrainData(logged, logged.obs, world_for(algorithm))
 
 
 def start_states(algorithm: Algorithm, schedule: Schedule, seeds: tuple[int, ...]) -> TrainState:

@@ -26,10 +26,12 @@ SHAPE = (OBS, (256, 256, 256), ACT)
 def update_products(name: str, **settings: Any) -> tuple[Any, float]:
     """An algorithm's settings, and the products of one of its updates."""
     config = ALGORITHMS[name].config(**settings)
-    algorithm, _ = algorithm_of(name, config, 10)
+    algorithm, params = algorithm_of(name, config, 10)
     state = jax.eval_shape(lambda: jax.tree.map(lambda x: x[0], start_states(algorithm, Schedule(1, 8, 1, 1), 1).agent))
     rows = jax.eval_shape(lambda: (logged(algorithm.real_rows), logged(algorithm.model_rows)))
-    return config, products_of(lambda key, *rest: algorithm.update(key, *rest), jax.random.key(0), state, Batch(*rows))
+    world = jax.eval_shape(algorithm.world, params, logged(100)) if algorithm.step else ()
+    arguments = jax.random.key(0), state, Batch(*rows), world
+    return config, products_of(lambda key, *rest: algorithm.update(key, *rest), *arguments)
 
 
 # The programs compute more than is needed by these factors: dead columns of first layers; for bc the unused half of

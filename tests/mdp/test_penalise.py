@@ -56,7 +56,7 @@ def one_epoch(algorithm: Algorithm, params: EnsembleParams) -> tuple[TrainState,
     empty = jax.tree.map(lambda x: jnp.zeros((20, *x.shape[1:])), logged)
     algorithm = algorithm._replace(
         init=lambda key, normaliser: Batch(empty, empty),
-        update=lambda key, state, batch: (batch, {}),
+        update=lambda key, state, batch, world: (batch, {}),
         policy=lambda state: None,
         rollout_act=uniform_act(1),
     )

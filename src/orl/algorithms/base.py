@@ -44,18 +44,18 @@ class Algorithm(NamedTuple):
 
     Attributes:
         init: (key, normaliser of observations) -> State. The key is consumed.
-        update: (key, State, Batch) -> (State, metrics). One gradient step.
+        update: (key, State, Batch, world) -> (State, metrics). One gradient step; the world is () without a model.
         policy: State -> the parameters `act` takes.
         act: the learned policy.
         real_rows, model_rows: rows of each kind in a batch.
         step: the pessimistic (or bare) model to roll out in, None for model-free algorithms.
         rollout_act: the policy that rolls out in it.
-        world: (model params, all logged training rows) -> the params `step` takes; runs once, before training.
+        world: (model params, all logged training rows) -> what `step` and `update` take; runs once, before training.
         rollout_metrics: (world, rollout) -> what is worth logging of it.
     """
 
     init: Callable[[Array, Normaliser], Any]
-    update: Callable[[Array, Any, Batch], tuple[Any, Metrics]]
+    update: Callable[[Array, Any, Batch, Params], tuple[Any, Metrics]]
     policy: Callable[[Any], Params]
     act: ActFn
     real_rows: int

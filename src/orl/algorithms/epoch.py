@@ -70,7 +70,7 @@ def make_epoch(algorithm: Algorithm, schedule: Schedule) -> Epoch:
             real_key, model_key, agent_key = jax.random.split(key, 3)
             real = _draw_logged(data.logged, real_key, algorithm.real_rows)
             model = sample(ring, model_key, algorithm.model_rows) if algorithm.model_rows else _none_of(data.logged)
-            return algorithm.update(agent_key, agent, Batch(real, model))
+            return algorithm.update(agent_key, agent, Batch(real, model), data.world)
 
         agent, update_metrics = jax.lax.scan(update, state.agent, jax.random.split(update_key, schedule.updates))
         metrics = metrics | jax.tree.map(jnp.mean, update_metrics)
