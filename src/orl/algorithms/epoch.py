@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from orl.algorithms.base import Algorithm
-from orl.data.buffer import Ring, empty_ring, insert, sample, take
+from orl.data.buffer import Ring, empty_ring, insert, sample_slots, take
 from orl.data.normalise import Normaliser
-from orl.mdp.rollout import rollout
-from orl.types import Array, Batch, Metrics, Params, Transition
+from orl.mdp.rollout import Rollout, rollout
+from orl.types import Array, Batch, Metrics, NextAction, Params, Transition
 
 
 class TrainState(NamedTuple):
@@ -23,11 +24,17 @@ class TrainState(NamedTuple):
 
 
 class TrainData(NamedTuple):
-    """Arrays every epoch reads: logged rows [N, ...], states to branch from [M, O], and the model's parameters."""
+    """Arrays every epoch reads.
+
+    Attributes:
+        logged: [N, ...] rows. starts: [M, O] states to branch from. world: what `step` and `update` take.
+        continues: [N] bool, whether the next row is the same episode's next step; () where no batch needs to know.
+    """
 
     logged: Transition
     starts: Array
     world: Params
+    continues: Any = ()
 
 
 class Schedule(NamedTuple):
@@ -49,7 +56,7 @@ def init_training(
     ring: Any = ()
     if algorithm.step is not None:
         capacity = schedule.rollout_batch * schedule.rollout_length * schedule.retain_epochs
-        ring = empty_ring(capacity, obs_dim, action_dim)
+        ring = empty_ring(capacity, obs_dim, action_dim, next_action=algorithm.model_next)
     return TrainState(algorithm.init(key, normaliser), ring)
 
 
@@ -68,9 +75,8 @@ def make_epoch(algorithm: Algorithm, schedule: Schedule) -> Epoch:
 
         def update(agent: Any, key: Array) -> tuple[Any, Metrics]:
             real_key, model_key, agent_key = jax.random.split(key, 3)
-            real = _draw_logged(data.logged, real_key, algorithm.real_rows)
-            model = sample(ring, model_key, algorithm.model_rows) if algorithm.model_rows else _none_of(data.logged)
-            return algorithm.update(agent_key, agent, Batch(real, model), data.world)
+            batch = _draw(algorithm, data, ring, real_key, model_key)
+            return algorithm.update(agent_key, agent, batch, data.world)
 
         agent, update_metrics = jax.lax.scan(update, state.agent, jax.random.split(update_key, schedule.updates))
         metrics = metrics | jax.tree.map(jnp.mean, update_metrics)
@@ -101,12 +107,31 @@ def _refill(
         "rollout_rows": rows.astype(jnp.float32),
         "rollout_terminated": jnp.sum(jnp.where(result.alive, result.steps.terminated, 0.0)) / schedule.rollout_batch,
     }
-    return insert(state.ring, *flat), metrics | algorithm.rollout_metrics(data.world, result)
+    following: Any = ()
+    if algorithm.model_next:
+        act = partial(algorithm.rollout_act, algorithm.policy(state.agent), jax.random.fold_in(key, 2))  # type: ignore[arg-type]
+        following = next_rollout_action(result, act).reshape(flat[0].action.shape)
+    return insert(state.ring, *flat, following), metrics | algorithm.rollout_metrics(data.world, result)
 
 
-def _draw_logged(logged: Transition, key: Array, rows: int) -> Transition:
-    return take(logged, jax.random.randint(key, (rows,), 0, logged.reward.shape[0]))
+def next_rollout_action(rollout: Rollout, act: Callable[[Array], Array]) -> Array:
+    """[H, B, A] what each row of a rollout did next; after the last step, what `act` does at the state it led to."""
+    return jnp.concatenate([rollout.steps.action[1:], act(rollout.steps.next_obs[-1])[None]])
 
 
-def _none_of(rows: Transition) -> Transition:
-    return jax.tree.map(lambda x: x[:0], rows)
+def next_logged_action(data: TrainData, index: Array) -> NextAction:
+    """The logged action after the rows `index` [B]; unknown after an episode's last step."""
+    after = jnp.minimum(index + 1, data.logged.reward.shape[0] - 1)
+    return NextAction(data.logged.action[after], data.continues[index].astype(jnp.float32))
+
+
+def _draw(algorithm: Algorithm, data: TrainData, ring: Any, real_key: Array, model_key: Array) -> Batch:
+    """The rows of one update, with the actions that followed them where the algorithm asks for those."""
+    index = jax.random.randint(real_key, (algorithm.real_rows,), 0, data.logged.reward.shape[0])
+    real, real_next = take(data.logged, index), next_logged_action(data, index) if algorithm.real_next else ()
+    if not algorithm.model_rows:
+        none = jax.tree.map(lambda x: x[:0], (real, real_next))
+        return Batch(real, none[0], real_next, none[1])
+    slots = sample_slots(ring, model_key, algorithm.model_rows)
+    model_next = NextAction(ring.next_action[slots], jnp.ones(algorithm.model_rows)) if algorithm.model_next else ()
+    return Batch(real, take(ring.rows, slots), real_next, model_next)

@@ -14,13 +14,17 @@ from orl.types import Transition
 
 
 class LoadedData(NamedTuple):
-    """Training and held-out rows, and the row where each held-out episode begins."""
+    """Training and held-out rows, and the row where each held-out episode begins.
+
+    `continues` [N] says of each training row whether the next one is the same episode's next step.
+    """
 
     train: Transition
     holdout: Transition
     holdout_starts: np.ndarray
     initial_obs: np.ndarray
     split: Split
+    continues: np.ndarray
 
 
 def transitions(dataset: Dataset, rows: np.ndarray) -> Transition:
@@ -35,6 +39,13 @@ def transitions(dataset: Dataset, rows: np.ndarray) -> Transition:
     )
 
 
+def continues(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    """[N] bool: whether the row after each of `rows` [N] is the next step of the same episode."""
+    episode = dataset.episode_of_row[rows]
+    follows = (np.diff(rows) == 1) & (np.diff(episode) == 0)
+    return np.append(follows, False)
+
+
 def load_split(dataset: Dataset, fraction: float, max_rows: int) -> LoadedData:
     """Split by episode and move both sides to the device."""
     split = split_by_episode(dataset, fraction, SPLIT_SEED, max_rows)
@@ -47,4 +58,5 @@ def load_split(dataset: Dataset, fraction: float, max_rows: int) -> LoadedData:
         holdout_starts=starts,
         initial_obs=dataset.obs[initial],
         split=split,
+        continues=continues(dataset, split.train_rows),
     )
