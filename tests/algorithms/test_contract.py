@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tiny_problem import ACTIONS, LOGGED, NORMALISER, OBS, TINY, batch_for, data_for, make, world_for
 
-from orl.agents.config import SacConfig
+from orl.agents.config import CriticConfig
 from orl.algorithms import ALGORITHMS
 from orl.algorithms.base import Problem
 from orl.mdp.rollout import rollout
@@ -36,7 +36,7 @@ def case(request, quick_compiles):
         update=update,
         after=after,
         metrics=metrics,
-        samples=issubclass(ALGORITHMS[request.param].config, SacConfig),
+        samples=issubclass(ALGORITHMS[request.param].config, CriticConfig),
     )
 
 
@@ -95,10 +95,11 @@ def test_every_learned_part_moves(case):
         assert not np.array_equal(old, new)
     assert_same(before.normaliser, after.normaliser)
     if case.samples:
-        for part in ("critic", "target_critic"):
+        for part in {"critic", "target_critic", "target_actor"} & {*case.state._fields}:
             kernels = zip(*(jax.tree.leaves(getattr(s, part)) for s in (case.state, case.after)), strict=True)
             for old, new in kernels:
                 assert all(not np.array_equal(o, n) for o, n in zip(old, new, strict=True))  # each critic of the stack
+    if "log_alpha" in case.state._fields:
         assert float(case.after.log_alpha) != float(case.state.log_alpha)
 
 
@@ -119,6 +120,7 @@ def test_policy_acts_in_the_box_and_without_a_key_always_the_same(case):
 def test_rows_add_up_to_the_batch(case):
     algorithm = case.algorithm
     assert algorithm.real_rows + algorithm.model_rows == TINY["batch_size"]
+    assert algorithm.model_rows or not algorithm.model_next
     if ALGORITHMS[case.name].needs_model:
         assert algorithm.real_rows == TINY["batch_size"] * TINY["real_ratio"]
     else:
@@ -133,8 +135,10 @@ def test_share_of_logged_rows_is_rounded_down_as_in_the_papers(ratio, real):
     assert (algorithm.real_rows, algorithm.model_rows) == (real, 256 - real)
 
 
-def test_model_rows_of_a_real_ratio_of_one_are_none():
-    algorithm = make("combo", real_ratio=1.0)
+@pytest.mark.parametrize("name", ["combo", "mobile", "mobrac"])
+def test_model_rows_of_a_real_ratio_of_one_are_none(name):
+    algorithm = make(name, real_ratio=1.0)
+    assert algorithm.model_rows == 0
     state = jax.jit(algorithm.init)(jax.random.key(0), NORMALISER)
     _, metrics = jax.jit(algorithm.update)(jax.random.key(1), state, batch_for(algorithm), world_for(algorithm))
     assert all(np.isfinite(value) for value in metrics.values())
@@ -204,3 +208,15 @@ def test_combo_pushes_down_at_the_states_it_is_told(rho):
     real = batch.real._replace(next_obs=jnp.full_like(batch.real.next_obs, jnp.nan))
     _, metrics = jax.jit(algorithm.update)(jax.random.key(1), state, batch._replace(real=real), world_for(algorithm))
     assert bool(np.isnan(metrics["conservative_gap"])) == (rho == "mixture")
+
+
+def test_a_state_begins_at_the_policy_it_adopts(case):
+    """The mode is the given policy's everywhere; nothing else of the state but its targets of the actor is another."""
+    given = case.algorithm.policy(jax.jit(case.algorithm.init)(jax.random.key(8), NORMALISER))
+    given = given._replace(normaliser=jax.tree.map(lambda x: x + 0.25, given.normaliser))
+    state = case.algorithm.adopt(case.state, given)
+    obs = jax.random.normal(jax.random.key(3), (20, OBS))
+    mode, want = (case.algorithm.act(params, None, obs) for params in (case.algorithm.policy(state), given))
+    np.testing.assert_array_equal(mode, want)
+    others = [name for name in case.state._fields if name not in ("policy", "target_actor")]
+    assert_same([getattr(state, name) for name in others], [getattr(case.state, name) for name in others])

@@ -16,11 +16,13 @@ from orl.agents.actor import (
     PolicyParams,
     SampleFn,
     actor_optimiser,
+    gaussian_log_std,
     init_policy,
     make_actor,
     make_sample,
     soft_policy_loss,
     temperature_loss,
+    with_spread,
 )
 from orl.agents.config import SacConfig
 from orl.agents.critic import polyak_average, soft_td_target, td_loss
@@ -45,12 +47,16 @@ class SacState(NamedTuple):
 
 
 class Sac(NamedTuple):
-    """The parts algorithms are built from: `init(key, normaliser)`, `update(key, state, batch, world)`, `q`, `sample`."""
+    """What algorithms are built from: `init(key, normaliser)`, `update(key, state, batch, world)`, `q`, `sample`.
+
+    `begin_at(state, policy)` starts from a policy of which only the mode was learned, at the entropy aimed at.
+    """
 
     init: Callable[[Array, Normaliser], SacState]
     update: Callable[[Array, SacState, Batch, Params], tuple[SacState, Metrics]]
     q: Callable[[Params, Normaliser, Array, Array], Array]
     sample: SampleFn
+    begin_at: Callable[[SacState, PolicyParams], SacState]
 
 
 class Regulariser(NamedTuple):
@@ -135,12 +141,16 @@ def make_sac(
             regulariser=regulariser.init(),
         )
 
+    def temperature(state: SacState) -> Array:
+        alpha = jnp.exp(state.log_alpha)
+        return alpha if config.max_alpha is None else jnp.minimum(alpha, config.max_alpha)
+
     def update_critic(key: Array, state: SacState, batch: Batch, world: Params) -> tuple[SacState, Metrics]:
         rows, normaliser = join(batch), state.policy.normaliser
         next_key, regulariser_key = jax.random.split(key)
         next_action, next_log_prob = sample(state.policy, next_key, rows.next_obs)
         next_q = q(state.target_critic, normaliser, rows.next_obs, next_action)
-        alpha = 0.0 if config.deterministic_backup else jnp.exp(state.log_alpha)
+        alpha = 0.0 if config.deterministic_backup else temperature(state)
         target = soft_td_target(
             rows.reward, rows.terminated, next_q, next_log_prob, discount=config.discount, alpha=alpha
         )
@@ -165,7 +175,7 @@ def make_sac(
         return state, {"critic_loss": loss, "q": value} | extra_metrics | backup_metrics
 
     def update_actor(key: Array, state: SacState, rows: Transition) -> tuple[SacState, Metrics]:
-        normaliser, alpha = state.policy.normaliser, jnp.exp(state.log_alpha)
+        normaliser, alpha = state.policy.normaliser, temperature(state)
 
         def loss_fn(params: Params) -> tuple[Array, Array]:
             action, log_prob = sample(PolicyParams(params, normaliser), key, rows.obs)
@@ -189,4 +199,7 @@ def make_sac(
         state, actor_metrics = update_actor(actor_key, state, join(batch))
         return state, critic_metrics | actor_metrics
 
-    return Sac(init, update, q, sample)
+    def begin_at(state: SacState, policy: PolicyParams) -> SacState:
+        return state._replace(policy=with_spread(policy, gaussian_log_std(config.target_entropy_per_dim)))
+
+    return Sac(init, update, q, sample, begin_at)
