@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -91,15 +90,10 @@ def _refill(
     """Branch from random start states and put what is alive into the buffer."""
     start_key, roll_key = jax.random.split(key)
     start = data.starts[jax.random.randint(start_key, (schedule.rollout_batch,), 0, data.starts.shape[0])]
-    result = rollout(
-        algorithm.step,  # type: ignore[arg-type]
-        algorithm.rollout_act,  # type: ignore[arg-type]
-        data.world,
-        algorithm.policy(state.agent),
-        roll_key,
-        start,
-        schedule.rollout_length,
-    )
+    step, act, policy = algorithm.step, algorithm.rollout_act, algorithm.policy(state.agent)
+    assert step is not None
+    assert act is not None
+    result = rollout(step, act, data.world, policy, roll_key, start, schedule.rollout_length)
     flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), (result.steps, result.alive))
     rows = jnp.sum(result.alive)
     metrics = {
@@ -109,14 +103,14 @@ def _refill(
     }
     following: Any = ()
     if algorithm.model_next:
-        act = partial(algorithm.rollout_act, algorithm.policy(state.agent), jax.random.fold_in(key, 2))  # type: ignore[arg-type]
-        following = next_rollout_action(result, act).reshape(flat[0].action.shape)
-    return insert(state.ring, *flat, following), metrics | algorithm.rollout_metrics(data.world, result)
+        beyond = act(policy, jax.random.fold_in(key, 2), result.steps.next_obs[-1])  # children 0 and 1 are used above
+        following = next_rollout_action(result, beyond).reshape(flat[0].action.shape)
+    return insert(state.ring, flat[0], flat[1], following), metrics | algorithm.rollout_metrics(data.world, result)
 
 
-def next_rollout_action(rollout: Rollout, act: Callable[[Array], Array]) -> Array:
-    """[H, B, A] what each row of a rollout did next; after the last step, what `act` does at the state it led to."""
-    return jnp.concatenate([rollout.steps.action[1:], act(rollout.steps.next_obs[-1])[None]])
+def next_rollout_action(rollout: Rollout, beyond: Array) -> Array:
+    """[H, B, A] what each row of a rollout did next; `beyond` [B, A] is done at the states where it stops."""
+    return jnp.concatenate([rollout.steps.action[1:], beyond[None]])
 
 
 def next_logged_action(data: TrainData, index: Array) -> NextAction:

@@ -68,8 +68,8 @@ def build(config: MobracConfig, problem: Problem) -> Algorithm:
     def world(model: EnsembleParams, logged: Transition) -> AnchoredWorld:
         return AnchoredWorld(model, _clone(actor, model, logged) if cloned else ())
 
-    def step(world: AnchoredWorld, key: Array, obs: Array, action: Array) -> Step:
-        return penalised(world.model, key, obs, action)
+    def step(params: AnchoredWorld, key: Array, obs: Array, action: Array) -> Step:
+        return penalised(params.model, key, obs, action)
 
     def update(key: Array, state: Any, batch: Batch, world: Params) -> tuple[Any, Metrics]:
         if cloned:
