@@ -11,6 +11,7 @@ from tiny_problem import ENSEMBLE, NORMALISER, batch_for, make, model_params, ra
 
 from orl.agents.actor import make_actor, make_sample
 from orl.agents.sac import make_sac
+from orl.algorithms import mobile
 from orl.algorithms.base import Problem
 from orl.algorithms.mobile import MobileConfig, bellman_inconsistency, build, caution, inconsistency, mobile_backup
 from orl.data.normalise import identity_normaliser
@@ -37,12 +38,14 @@ def linear_state(weights, biases):
     return state._replace(policy=state.policy._replace(actor=actor), target_critic=target)
 
 
-def u_of(std, weights, biases=(0.0, 0.0), rows=None, config=LINEAR):
-    ensemble, params = constant_ensemble(MEANS, np.full_like(MEANS, std), ELITES)
+def u_of(std, weights, biases=(0.0, 0.0), rows=None, config=LINEAR, means=MEANS):
+    """u [B] of an ensemble that adds `means` with spread `std`, by critics linear in the next observation."""
+    ensemble, params = constant_ensemble(means, np.full_like(means, std), ELITES)
     rows = rows or Transition(jnp.array([[0.0, 0.0], [1.0, 2.0]]), jnp.zeros((2, 1)), *[jnp.zeros(2)] * 3)
     sample = make_sample(make_actor(config, 1))
     state = linear_state(weights, biases)
-    return np.asarray(inconsistency(config, ensemble, sample, jax.random.key(1), state, params, rows))
+    measure = jax.jit(lambda key, *rest: inconsistency(config, ensemble, sample, key, *rest))
+    return np.asarray(measure(jax.random.key(1), state, params, rows))
 
 
 def test_tabular_uncertainty_equals_its_sampled_form():
@@ -81,32 +84,30 @@ def test_values_are_the_minimum_over_the_target_critics():
 def test_disagreement_that_no_value_sees_counts_nothing():
     """B2: members differ along s'_1 only where V reads s'_2 alone, and where V is constant."""
     rows = Transition(jnp.zeros((1, 2)), jnp.zeros((1, 1)), *[jnp.zeros(1)] * 3)
-    ensemble, params = constant_ensemble(MEANS * [1, 0, 0], np.zeros_like(MEANS), ELITES)
+    means, config = MEANS * [1, 0, 0], MobileConfig(hidden=(), samples=2)
+    ensemble, params = constant_ensemble(means, np.zeros_like(means), ELITES)
     mean = np.asarray(ensemble.predict(params, rows.obs, rows.action).mean)[list(ELITES), 0, :2]
     assert max(np.linalg.norm(a - b) for a in mean for b in mean) == pytest.approx(2.0)
-    sample = make_sample(make_actor(LINEAR, 1))
 
     def u(weights):
-        return float(
-            inconsistency(LINEAR, ensemble, sample, jax.random.key(1), linear_state(weights, [0.0, 0.0]), params, rows)[
-                0
-            ]
-        )
+        return float(u_of(0.0, weights, rows=rows, config=config, means=means)[0])
 
     assert u([[0.0, 3.0]] * 2) == pytest.approx(0.0, abs=1e-5)
     assert u([[0.0, 0.0]] * 2) == 0.0
     assert u([[0.5, 3.0]] * 2) == pytest.approx(0.5)  # 0, 1, 2 times 0.5
 
 
-def test_chunks_change_nothing():
-    """Each row has its own key: 2 rows alone are the first of 60, which are computed 20 at a time."""
+@pytest.mark.parametrize("cached", [100, 960])
+def test_chunks_change_nothing(monkeypatch, cached):
+    """60 rows of 48 samples: at once, two and twenty at a time. Each row has its own samples around the exact u."""
     rows = Transition(jnp.ones((60, 2)), jnp.zeros((60, 1)), *[jnp.zeros(60)] * 3)
-    config = MobileConfig(hidden=(), samples=16)
-    whole = u_of(0.5, [[1.0, 2.0]] * 2, rows=rows, config=config)
-    assert whole.shape == (60,)
-    assert len(set(np.round(whole, 6))) > 50
-    exact = np.asarray([2.0, 1.0, -2.0]).std(ddof=1)
-    assert whole.mean() == pytest.approx(exact, abs=0.1)
+    config, results = MobileConfig(hidden=(), samples=16), []
+    for size in (None, cached):
+        monkeypatch.setattr(mobile, "cached_rows", lambda size=size: size)
+        results.append(u_of(0.5, [[1.0, 2.0]] * 2, rows=rows, config=config))
+    np.testing.assert_allclose(results[1], results[0], atol=1e-5)
+    assert len(set(np.round(results[0], 6))) > 50
+    assert results[0].mean() == pytest.approx(np.asarray([2.0, 1.0, -2.0]).std(ddof=1), abs=0.1)
 
 
 def backed(config, target, real=5):
@@ -116,10 +117,10 @@ def backed(config, target, real=5):
     state = jax.jit(algorithm.init)(jax.random.key(0), NORMALISER)
     rows = random_rows(jax.random.key(2), len(target))
     batch = Batch(*(jax.tree.map(part, rows) for part in (lambda x: x[:real], lambda x: x[real:])))
-    backup = mobile_backup(config, ensemble, sample)
+    backup = jax.jit(mobile_backup(config, ensemble, sample))
     after, metrics = backup(jax.random.key(3), state, batch, model_params(), target)
-    unsure = inconsistency(config, ensemble, sample, jax.random.key(3), state, model_params(), batch.model)
-    return np.asarray(after), metrics, np.asarray(unsure)
+    measure = jax.jit(lambda key, *rest: inconsistency(config, ensemble, sample, key, *rest))
+    return np.asarray(after), metrics, np.asarray(measure(jax.random.key(3), state, model_params(), batch.model))
 
 
 def test_only_targets_of_model_rows_are_lowered_by_beta_u():
