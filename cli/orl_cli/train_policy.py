@@ -37,12 +37,21 @@ from orl_cli.console import print_json, reporter_for
 def train_policy(
     algo: Annotated[
         str | None,
-        typer.Option("--algo", "-a", help="bc, cql, mbpo, mopo, morel or combo.", show_default=DEFAULT_ALGORITHM),
+        typer.Option(
+            "--algo",
+            "-a",
+            help="bc, cql, rebrac, mbpo, mopo, morel, combo, mobile or mobrac.",
+            show_default=DEFAULT_ALGORITHM,
+        ),
     ] = None,
     dataset: Dataset = None,
     model: Annotated[
         Path | None,
         typer.Option(help="Run folder of a fitted model; by default found below --runs, else fitted first."),
+    ] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(help="Run folder of a finished bc run on the same dataset: begin as its policies, seed by seed."),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Train this seed (default 0).")] = None,
     seeds: Annotated[str | None, typer.Option(help="Train several at once: 0:3 (end excluded) or 0,2,5.")] = None,
@@ -74,6 +83,7 @@ def train_policy(
     The same command goes on where it was stopped, and prints the result again once it is finished.
 
     Examples:  orl train-policy --algo combo --seeds 0:3   ·   orl train-policy -a mopo --set agent.penalty_coef=2
+    ·   orl train-policy -a mobrac --init runs/orl-pendulum-mixed-v0/bc-s0
     """
     set_up_machine(device)
     from orl.data.catalog import load
@@ -94,13 +104,15 @@ def train_policy(
     )
     dataset = str(settings.get("dataset", DEFAULT_DATASET))
     resolved, presets = resolve_policy(dataset, str(settings.get("algorithm", DEFAULT_ALGORITHM)), settings)
-    path = out or default_policy_path(runs, resolved)
+    path = out or default_policy_path(runs, resolved, init)
     if dry_run:
         return _dry_run(dataset, resolved, presets, path, model, runs, probe, json)
     if not resume and (path / "run.json").exists() and not force:
         raise UsageError(f"{path} already holds a run; --no-resume needs another --out, or --force to replace it")
     data = load(dataset, reporter.message)
-    document = train(data, resolved, path, root=runs, model=model, presets=presets, force=force, reporter=reporter)
+    document = train(
+        data, resolved, path, root=runs, model=model, init=init, presets=presets, force=force, reporter=reporter
+    )
     return print_json(document) if json else _summary(document)
 
 

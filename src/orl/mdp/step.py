@@ -68,6 +68,16 @@ def predict_measured(
     return map_chunks(measure, (obs, action, elite), cached_rows())
 
 
+def sample_elites(
+    ensemble: Ensemble, params: EnsembleParams, key: Array, obs: Array, action: Array, samples: int
+) -> Array:
+    """Next observations [B, elites, samples, O] drawn from every elite's Gaussian; the key is consumed."""
+    elites = params._replace(net=jax.tree.map(lambda leaf: leaf[params.elites], params.net))
+    mean, std = (jnp.moveaxis(x[..., :-1], 0, 1)[:, :, None] for x in ensemble.predict(elites, obs, action))
+    noise = jax.random.normal(key, (*mean.shape[:2], samples, obs.shape[-1]))
+    return obs[:, None, None] + mean + std * noise
+
+
 def step_by(
     terminated_by: TerminationFn, params: EnsembleParams, obs: Array, action: Array, output: Array, unsure: Array
 ) -> Step:

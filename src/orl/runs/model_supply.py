@@ -93,9 +93,12 @@ def refuse_other_history(model: str | Path, history: int) -> None:
 
 def model_identity(fitted: FittedModel | FittedSequence | None) -> str | None:
     """A digest of the model's own settings and data, so that a resumed run meets the same model."""
-    if fitted is None:
-        return None
-    leaves = jax.tree.leaves(fitted.params)
+    return None if fitted is None else params_digest(fitted.params)
+
+
+def params_digest(params: Any) -> str:
+    """Sixteen hex digits that name the parameters in a tree."""
+    leaves = jax.tree.leaves(params)
     return hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in leaves)).hexdigest()[:16]
 
 
