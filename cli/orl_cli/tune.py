@@ -60,7 +60,7 @@ def tune(
 ) -> None:
     """Train a small set of candidates on one shared model, judge them by the log alone, and name one or none.
 
-    No simulator is used. The same command goes on where it was stopped, and prints the result again once it is finished.
+    No simulator is used. The same command goes on where it was stopped, and prints the result again once it is done.
 
     Examples:  orl tune -d plant/pump-v0 --budget 2h   ·   orl tune --list   ·   orl tune -d log.npz --dry-run
     """

@@ -9,7 +9,7 @@ import pytest
 
 from orl.errors import UsageError
 from orl.runs.candidate_file import default_set, read_candidates
-from orl.runs.candidates import resolve_candidate, resolve_model, with_shared_history
+from orl.runs.candidates import penalty_share, resolve_candidate, resolve_model, with_shared_history
 
 SHARED = """
 [shared]
@@ -38,6 +38,16 @@ def test_shared_settings_reach_every_algorithm_that_has_them(tmp_path: Path) -> 
     assert (fit.model.hidden, fit.model.max_epochs, fit.model.standardise_targets) == ((16,), 4, True)
 
 
+def test_a_stated_penalty_is_a_setting_and_a_calibrated_one_a_share(tmp_path: Path) -> None:
+    file = tmp_path / "set.toml"
+    file.write_text(MOPO + "penalty = 2.5\n" + MOPO.replace("short", "long") + 'penalty = "calibrated"\nshare = 0.8\n')
+    candidates = read_candidates(file)
+    stated, calibrated = candidates.candidate
+    assert resolve_candidate("some/log", candidates, stated, 0)[0].agent.penalty_coef == 2.5
+    assert (penalty_share(stated), penalty_share(calibrated)) == (None, 0.8)
+    assert resolve_candidate("some/log", candidates, calibrated, 3)[0].history == 3
+
+
 def test_what_an_entry_sets_wins_over_what_is_shared(tmp_path: Path) -> None:
     file = tmp_path / "set.toml"
     file.write_text(SHARED + MOPO.replace("rollout_length = 2", "discount = 0.5"))
@@ -60,7 +70,9 @@ def test_what_an_entry_sets_wins_over_what_is_shared(tmp_path: Path) -> None:
         (BC + BC, "candidate 2 (bc): name = 'bc': another candidate has that name"),
         (BC.replace('"bc"', '"a/b"', 1), "candidate 1 (a/b): name = 'a/b': letters, digits, dots, hyphens"),
         (MOPO.replace("mopo", "mopoo"), "candidate 1 (short): algo = 'mopoo': unknown algorithm; did you mean mopo?"),
-        (BC + "penalty = 2.0", "candidate 1 (bc): penalty: bc has no penalty on its rewards; leave the key out"),
+        (BC + "penalty = 2.0", "candidate bc: bc subtracts no such penalty from rewards; --penalty goes with mopo"),
+        (MOPO.replace("rollout_length", "penalty_coef") + 'penalty = "calibrated"', "decides agent.penalty_coef"),
+        (MOPO + 'penalty = "calibrated"\nshare = 1.0', "candidate 1 (short): setting share = 1.0"),
         (MOPO + 'penalty = "calibrate"', "candidate 1 (short): setting penalty"),
         (
             MOPO + 'init = "bc"',

@@ -94,9 +94,6 @@ def _check_candidate(candidate: CandidateConfig, before: Sequence[CandidateConfi
         if key in NOT_SET:
             raise UsageError(f"set.{key}: this is for the table [shared], or a key of the entry itself")
     _refuse_steps(candidate.set.get("train", {}), "set.train", "the entry's own key steps has it")
-    names = {each.name for each in fields(ALGORITHMS[candidate.algo].config)}
-    if candidate.penalty is not None and "penalty_coef" not in names:
-        raise UsageError(f"penalty: {candidate.algo} has no penalty on its rewards; leave the key out")
     _check_init(candidate, before)
 
 

@@ -11,7 +11,9 @@ from orl.algorithms import ALGORITHMS
 from orl.config import Preset, Tree, merge
 from orl.errors import UsageError
 from orl.runs.budget import BudgetConfig
+from orl.runs.calibration import SHARE
 from orl.runs.config import FitRunConfig, PolicyRunConfig, resolve_fit, resolve_policy
+from orl.runs.penalty import CALIBRATED, penalty_settings
 
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
@@ -26,6 +28,7 @@ class CandidateConfig:
         steps: gradient updates, if the budget holds them. seed: of the policy.
         history: earlier observations and actions it sees; None: the shared ones.
         penalty: lambda of a pessimistic reward, a number or "calibrated" on held-out data; None: the algorithm's own.
+        share: of held-out rows that a calibrated penalty covers.
         init: name of a bc candidate further up whose actor it starts from.
         set: further settings, as `--set` takes them: {agent = {...}, train = {...}}.
     """
@@ -36,6 +39,7 @@ class CandidateConfig:
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     history: Count | None = None
     penalty: Annotated[float, Field(ge=0)] | Literal["calibrated"] | None = None
+    share: Annotated[float, Field(gt=0, lt=1)] = SHARE
     init: str | None = None
     set: dict[str, Any] = field(default_factory=dict)
 
@@ -85,6 +89,8 @@ def resolve_candidate(
 ) -> tuple[PolicyRunConfig, list[Preset]]:
     """The settings of a candidate's training for `steps` updates (None: as many as it wants), and the presets in them.
 
+    A calibrated penalty is not in them yet (`penalty_share`), nor where the actor begins.
+
     Lowest first: defaults, presets, `[shared]`, `set`, then what the entry states by a key of its own.
 
     Raises:
@@ -97,10 +103,17 @@ def resolve_candidate(
     values = merge(values, candidate.set)
     own = {"seeds": [candidate.seed], "train": {"steps": steps or candidate.steps}}
     try:
+        penalty = None if candidate.penalty is None else str(candidate.penalty)
+        values, _ = penalty_settings(candidate.algo, values, penalty, penalty_share(candidate))
         depth = _depth(candidates, candidate, history)
         return resolve_policy(dataset, candidate.algo, merge(values, own | _stacked(depth)))
     except UsageError as error:
         raise UsageError(f"candidate {candidate.name}: {error}") from None
+
+
+def penalty_share(candidate: CandidateConfig) -> float | None:
+    """The share of held-out rows that its penalty is calibrated to cover, None where it is not calibrated."""
+    return candidate.share if candidate.penalty == CALIBRATED else None
 
 
 def _depth(candidates: CandidateSet, candidate: CandidateConfig, shared: int) -> int:
@@ -123,4 +136,4 @@ def with_shared_history(candidates: CandidateSet, history: int) -> CandidateSet:
 
 
 def _stacked(history: int) -> Tree:
-    return {"history": history} if history else {}
+    return {"history": history}

@@ -28,6 +28,7 @@ from orl.runs.interrupt import stop_requested
 from orl.runs.loading import load_split
 from orl.runs.memory_needs import policy_plan
 from orl.runs.model_supply import keep_model, keep_run, model_for, model_identity, params_digest, refuse_other_history
+from orl.runs.penalty import calibrated_penalty, check_penalty, path_suffix, recorded_penalty, with_penalty
 from orl.runs.policy import KIND
 from orl.runs.program import Program, initial_states, program_of, train_data
 from orl.runs.record import config_digest, dataset_identity, run_details
@@ -37,14 +38,16 @@ from orl.runs.training import Training, one_epoch, restore, save
 INIT = "init"  # the folder inside a run that keeps the bc run it began as
 
 
-def default_policy_path(root: Path, config: PolicyRunConfig, init: str | Path | None = None) -> Path:
-    """Where a run goes unless told otherwise: dataset, algorithm, seeds, "init" where it begins as bc,
-    and a digest where settings differ from the presets', so that a trial of other settings does not meet the folder of
-    the usual ones."""
+def default_policy_path(
+    root: Path, config: PolicyRunConfig, init: str | Path | None = None, penalty_share: float | None = None
+) -> Path:
+    """Where a run goes unless told otherwise: dataset, algorithm, seeds, "init" where it begins as bc, "calibrated"
+    where its penalty is to be, and a digest where settings differ from the presets', so that a trial of other settings
+    does not meet the folder of the usual ones."""
     seeds = config.seeds
     contiguous = list(seeds) == list(range(seeds[0], seeds[0] + len(seeds)))
     span = f"{seeds[0]}-{seeds[-1]}" if contiguous and len(seeds) > 1 else "_".join(map(str, seeds))
-    name = f"{config.algorithm}-s{span}" + ("-init" if init is not None else "")
+    name = f"{config.algorithm}-s{span}" + ("-init" if init is not None else "") + path_suffix(penalty_share)
     usual, _ = resolve_policy(config.dataset, config.algorithm, {"seeds": list(seeds)})
     if as_tree(usual) != as_tree(config):
         name += f"-{config_digest(config, config.dataset)}"
@@ -60,6 +63,7 @@ def train_policy(
     model: str | Path | None = None,
     init: str | Path | None = None,
     presets: list[Preset] | None = None,
+    penalty_share: float | None = None,
     force: bool = False,
     simulator: bool = True,
     reporter: Reporter | None = None,
@@ -71,16 +75,23 @@ def train_policy(
             for this dataset and these settings is looked for below `root`, and fitted if there is none.
         init: run folder of a finished bc run on this dataset, as whose policies these begin; a resumed run uses the
             copy in its own folder.
+        penalty_share: take the penalty from the model's held-out rows instead of the settings, so that it covers the
+            model's error on this share of them (usually `calibration.SHARE`). A run that goes on keeps its own.
         simulator: whether to play episodes on the way and at the end, where the log's environment can be made.
 
     Raises:
-        UsageError: the folder holds another run, the memory is too small, or `init` has other networks. DataError: the
-        model or `init` belongs to another dataset. DivergedError: a loss became non-finite. Interrupted: SIGINT or
-        SIGTERM came.
+        UsageError: the folder holds another run, the memory is too small, the algorithm has no such penalty, or `init`
+        has other networks. DataError: the model or `init` belongs to another dataset, or no penalty covers that share.
+        DivergedError: a loss became non-finite. Interrupted: SIGINT or SIGTERM came.
     """
     reporter = reporter or Reporter()
     config = with_settings_of(model, config)
     dataset = with_history(dataset, config.history)
+    figures = None
+    if penalty_share is not None:
+        check_penalty(config.algorithm, calibrated=True)
+        figures = None if force else recorded_penalty(path, penalty_share)
+        config = with_penalty(config, figures) if figures else config
     check_folder(path, KIND, config, dataset_identity(dataset), force=force)  # before a model is fitted in vain
     for name, source in (("model", model), ("bc run", init)):
         if force and source is not None and Path(source).resolve().is_relative_to(path.resolve()):
@@ -96,10 +107,15 @@ def train_policy(
         if model is None and not force and (path / "model" / "run.json").exists():
             model = path / "model"
         fitted = model_for(dataset, config, root, model, reporter)
+    if penalty_share is not None and fitted is not None and figures is None:
+        figures = calibrated_penalty(dataset, config, fitted, penalty_share, reporter)
+        config = with_penalty(config, figures)
+        program = program_of(config, dataset)
     details = run_details(dataset, presets or []) | {
         "seeds": list(config.seeds),
         "termination": fitted.termination if fitted else None,
         "began_as": initial and {"run": str(initial.path), "seeds": list(initial.seeds)},
+        "penalty": figures,
     }
     identity = dataset_identity(dataset) | {"model": model_identity(fitted)}
     identity |= {"init": initial and params_digest(initial.params)}
@@ -143,6 +159,7 @@ def document(run: RunDirectory) -> dict[str, Any]:
         "history": run.history,
         "presets": record["presets"],
         "began_as": record.get("began_as"),
+        "penalty": record.get("penalty"),
         "seconds": record["seconds"],
         "versions": versions(),
         **{key: value for key, value in record["result"].items() if key != "algorithm"},

@@ -11,7 +11,7 @@ from orl.algorithms import ALGORITHMS
 from orl.config import as_tree
 from orl.data.episodes import Dataset
 from orl.errors import DivergedError, Interrupted
-from orl.runs.candidates import CandidateConfig, CandidateSet, resolve_candidate, resolve_model
+from orl.runs.candidates import CandidateConfig, CandidateSet, penalty_share, resolve_candidate, resolve_model
 from orl.runs.directory import SCHEMA, is_finished, slug, versions
 from orl.runs.fit_model import fit_model
 from orl.runs.interrupt import stop_requested
@@ -193,7 +193,9 @@ def _train_one(work: Tune, measured: Measured, candidate: CandidateConfig, entry
                 work.run(name),
                 root=work.record.folder,
                 model=work.model if ALGORITHMS[candidate.algo].needs_model else None,
+                init=None if candidate.init is None else work.run(candidate.init),
                 presets=presets,
+                penalty_share=penalty_share(candidate),
                 simulator=False,
                 reporter=work.reporter,
             )
