@@ -45,6 +45,15 @@ Out = Annotated[
     Path | None, typer.Option("--out", "-o", help="Run folder; by default named after the dataset and the work.")
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file with settings.")]
+History = Annotated[
+    int | None,
+    typer.Option(
+        "--history",
+        min=0,
+        help="Stack the last so many observations and actions on top of the current one.",
+        show_default="0, or the model's",
+    ),
+]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="One setting, such as agent.penalty_coef=2.5; repeatable.")
 ]

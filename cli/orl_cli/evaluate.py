@@ -64,21 +64,21 @@ def put_bc_beside(opened: list[Any], documents: list[dict[str, Any]], judge_bc: 
 
     Where that fails (the dataset is gone, say) the results stand without bc, and a line says why.
     """
-    yardsticks: dict[str, dict[str, Any]] = {}
+    yardsticks: dict[tuple[str, int], dict[str, Any]] = {}
     for one, document in zip(opened, documents, strict=True):
         if document["algorithm"] == "bc":
-            yardsticks.setdefault(one.record["fingerprint"], document)
+            yardsticks.setdefault((one.record["fingerprint"], one.history), document)
     for one, document in zip(opened, documents, strict=True):
-        fingerprint = one.record["fingerprint"]
+        key = one.record["fingerprint"], one.history
         try:
-            if fingerprint not in yardsticks:
-                yardsticks[fingerprint] = judge_bc(one)
+            if key not in yardsticks:
+                yardsticks[key] = judge_bc(one)
         except Interrupted:
             raise
         except OrlError as error:
             error_line(f"note: no bc beside {document['run']}: {error}")
             continue
-        document["bc"] = {key: yardsticks[fingerprint][key] for key in ("run", "score", "best_score")}
+        document["bc"] = {name: yardsticks[key][name] for name in ("run", "score", "best_score")}
 
 
 def score_table(dataset: str, documents: list[dict[str, Any]]) -> Any:

@@ -17,6 +17,7 @@ from orl_cli.common import (
     Device,
     DryRun,
     Force,
+    History,
     Json,
     Out,
     Probe,
@@ -50,6 +51,7 @@ def fit_model(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of initialisation and bootstrap.", show_default="0")
     ] = None,
+    history: History = None,
     out: Out = None,
     runs: Root = DEFAULT_ROOT,
     config: ConfigFile = None,
@@ -80,7 +82,11 @@ def fit_model(
     only = {name: value for name, value in (("arch", arch), ("steps", steps)) if value is not None}
     if only and kind is Kind.ensemble:
         raise UsageError(f"--{next(iter(only))} is for --kind transformer")
-    settings = overrides(config, set_, dataset=dataset, seed=seed, model=only or None)
+    if history is not None and kind is Kind.transformer:
+        raise UsageError(
+            "--history is for ensembles; a transformer reads the past itself: --set model.window=N for N transitions"
+        )
+    settings = overrides(config, set_, dataset=dataset, seed=seed, model=only or None, history=history)
     dataset = str(settings.get("dataset", DEFAULT_DATASET))
     is_ensemble = kind is Kind.ensemble
     resolve, fit, table = (

@@ -16,6 +16,7 @@ from orl_cli.common import (
     Device,
     DryRun,
     Force,
+    History,
     Json,
     Out,
     Quiet,
@@ -51,6 +52,7 @@ def plan(
     cdf_act: Annotated[float | None, typer.Option(min=0, max=1, help="Mass of unlikely action tokens dropped.")] = None,
     plan_freq: Annotated[int | None, typer.Option(min=1, help="Steps acted before planning again.")] = None,
     context: Annotated[int | None, typer.Option(min=0, help="Past transitions the planner reads.")] = None,
+    history: History = None,
     objective: Annotated[str | None, typer.Option(help="beam: reward, or likelihood (which imitates).")] = None,
     episodes: Annotated[int, typer.Option(min=1, help="Episodes per seed, played side by side.")] = 20,
     eval_seed: Annotated[int, typer.Option(min=0, help="First reset seed, as --seed of `orl evaluate`.")] = 0,
@@ -80,7 +82,9 @@ def plan(
     """
     set_up_machine(device)
     from orl.data.catalog import load
+    from orl.planning import PLANNERS
     from orl.runs.config_plan import resolve_plan
+    from orl.runs.model_supply import refuse_other_history
     from orl.runs.plan import default_plan_path
     from orl.runs.seeds import parse_seeds
 
@@ -89,9 +93,13 @@ def plan(
     names = ("beam", "horizon", "n_expand", "k_obs", "k_act", "cdf_act", "plan_freq", "context", "objective")
     given = (beam, horizon, n_expand, k_obs, k_act, cdf_act, plan_freq, context, objective)
     table = {name: value for name, value in zip(names, given, strict=True) if value is not None}
-    settings = overrides(config, set_, dataset=dataset, planner=planner, seeds=chosen, plan=table or None)
+    settings = overrides(
+        config, set_, dataset=dataset, planner=planner, seeds=chosen, plan=table or None, history=history
+    )
     dataset = str(settings.get("dataset", DEFAULT_DATASET))
     resolved, presets = resolve_plan(dataset, str(settings.get("planner", DEFAULT_PLANNER)), settings)
+    if model is not None and history is not None and PLANNERS[resolved.planner].model == "ensemble":
+        refuse_other_history(model, history)
     path = out or default_plan_path(runs, resolved)
     if dry_run:
         from orl.runs.memory_needs import planner_plan

@@ -18,6 +18,7 @@ from orl_cli.common import (
     Device,
     DryRun,
     Force,
+    History,
     Json,
     Out,
     Probe,
@@ -52,6 +53,7 @@ def train_policy(
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Gradient updates; rounded up to whole epochs.")] = None,
+    history: History = None,
     out: Out = None,
     runs: Root = DEFAULT_ROOT,
     config: ConfigFile = None,
@@ -77,6 +79,7 @@ def train_policy(
     from orl.data.catalog import load
     from orl.errors import UsageError
     from orl.runs.config import resolve_policy
+    from orl.runs.model_supply import refuse_other_history
     from orl.runs.seeds import parse_seeds
     from orl.runs.train_policy import default_policy_path
     from orl.runs.train_policy import train_policy as train
@@ -84,7 +87,11 @@ def train_policy(
     reporter = reporter_for(quiet)
     chosen = None if seed is None and seeds is None else list(parse_seeds(seed, seeds))
     length = {"steps": steps} if steps else None
-    settings = overrides(config, set_, dataset=dataset, algorithm=algo, seeds=chosen, seed_axis=seed_axis, train=length)
+    if model is not None and history is not None:
+        refuse_other_history(model, history)
+    settings = overrides(
+        config, set_, dataset=dataset, algorithm=algo, seeds=chosen, seed_axis=seed_axis, train=length, history=history
+    )
     dataset = str(settings.get("dataset", DEFAULT_DATASET))
     resolved, presets = resolve_policy(dataset, str(settings.get("algorithm", DEFAULT_ALGORITHM)), settings)
     path = out or default_policy_path(runs, resolved)

@@ -9,7 +9,7 @@ import difflib
 import fnmatch
 import tomllib
 from collections.abc import Iterable
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_type_hints
 
@@ -87,6 +87,18 @@ def as_tree(config: Any) -> Tree:
         return [plain(item) for item in value] if isinstance(value, tuple | list) else value
 
     return plain(asdict(config))
+
+
+def completed(tree: Tree, config: Any) -> Tree:
+    """`tree`, written by an earlier version, with the defaults of those settings of `config` that it did not have."""
+    defaults: Tree = {}
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if is_dataclass(value):
+            defaults[field.name] = completed({}, value)
+        elif field.default is not MISSING and field.default is not None:
+            defaults[field.name] = list(field.default) if isinstance(field.default, tuple) else field.default
+    return merge(defaults, tree)
 
 
 def to_toml(config: Any) -> str:

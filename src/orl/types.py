@@ -1,7 +1,9 @@
 """The words every layer speaks: transitions, batches, model steps, and the axis letters.
 
 Axis letters, used in every docstring: ``B`` batch, ``E`` ensemble members, ``H`` horizon (model steps),
-``O`` observation dims, ``A`` action dims, ``K`` critics, ``N`` actions sampled per state, ``S`` seeds.
+``O`` observation dims, ``A`` action dims, ``K`` critics, ``N`` actions sampled per state, ``S`` seeds. Where a history
+is stacked on top of the observation (`data.history`), ``O`` counts one observation and ``W`` the whole stack, and
+transitions, model steps and policies have ``W`` where they say ``O``.
 
 Units: observations and rewards are the environment's own; actions are in [-1, 1] everywhere except at the
 border (``data.border`` and the policy object), where they are rescaled to the environment's bounds.
@@ -74,9 +76,24 @@ class ActFn(Protocol):
 
 @dataclass(frozen=True)
 class Spec:
-    """Sizes of the problem and the bounds of its actions in the environment's units."""
+    """Sizes of the problem and the bounds of its actions in the environment's units.
+
+    Attributes:
+        obs_dim: numbers of one observation. history: earlier observations and actions that networks see with it.
+    """
 
     obs_dim: int
     action_dim: int
     action_low: tuple[float, ...]
     action_high: tuple[float, ...]
+    history: int = 0
+
+    @property
+    def stacked_dim(self) -> int:
+        """W, the numbers that networks see in place of an observation."""
+        return stacked_size(self.obs_dim, self.action_dim, self.history)
+
+
+def stacked_size(obs_dim: int, action_dim: int, history: int) -> int:
+    """Numbers of an observation with `history` earlier ones and the actions between: (k + 1) O + k A."""
+    return obs_dim + history * (obs_dim + action_dim)

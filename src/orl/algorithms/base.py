@@ -20,7 +20,8 @@ class Problem:
     """What an algorithm is built for.
 
     Attributes:
-        obs_dim, action_dim: sizes. total_updates: length of the whole run, for schedules.
+        obs_dim, action_dim: sizes of what networks see; with a history the former is a whole stack's.
+        total_updates: length of the whole run, for schedules.
         ensemble: shape of the fitted model, None for model-free algorithms. termination: the rule it was fitted with.
     """
 

@@ -20,6 +20,11 @@ def to_agent_action(action: Any, low: Any, high: Any) -> Any:
     return 2.0 * (action - low) / (high - low) - 1.0
 
 
+def agent_action(action: NDArray, low: NDArray, high: NDArray) -> NDArray[np.float32]:
+    """`to_agent_action` as float32, held inside [-1, 1]: rounding may leave the box by an ulp."""
+    return np.clip(to_agent_action(action, low, high).astype(np.float32), -1.0, 1.0)
+
+
 def observation_rows(obs: ArrayLike, obs_dim: int, who: str) -> tuple[NDArray[np.float32], bool]:
     """(observations [B, O], whether it was a single one [O]) for `who` ("policy", "planner") that takes O numbers.
 

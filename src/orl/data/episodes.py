@@ -41,6 +41,8 @@ class Dataset:
         terminated: [N] true ends. truncated: [N] time-outs and cuts. Both are False inside an episode.
         starts: [E] row at which each episode begins, ascending, the first 0.
         obs_fields: the order in which a dict observation was flattened, as (key, size) pairs; () for a plain one.
+        history: how many earlier observations and actions come with each row (`data.history.stacked_rows`).
+            The arrays here are the log's own, of one step each, whatever it is, and so is the fingerprint.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Dataset:
     max_episode_steps: int | None = None
     reference: Reference | None = None
     obs_fields: tuple[tuple[str, int], ...] = ()
+    history: int = 0
 
     def __len__(self) -> int:
         return len(self.reward)
@@ -71,7 +74,7 @@ class Dataset:
     def spec(self) -> Spec:
         """Sizes and action bounds, for the networks and the border."""
         low, high = map(float, self.action_low), map(float, self.action_high)
-        return Spec(self.obs.shape[1], self.action.shape[1], tuple(low), tuple(high))
+        return Spec(self.obs.shape[1], self.action.shape[1], tuple(low), tuple(high), self.history)
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:

@@ -1,7 +1,8 @@
 """A probabilistic ensemble: E networks that each predict mean and variance of (next_obs - obs, reward).
 
 Reference: MBPO arXiv:1906.08253 and MOPO arXiv:2005.13239 (7 members, 5 elites, 4 x 200, Swish).
-The reward is the LAST output dimension. All predictions leave this module in raw units.
+The reward is the LAST output dimension. All predictions leave this module in raw units. With a history (`data.history`)
+the networks read whole stacks [B, W] and predict the newest observation only: older ones are known.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from orl.data.normalise import Normaliser
 from orl.dynamics.config import EnsembleConfig
 from orl.dynamics.loss import soft_clamp
 from orl.networks import MLP, forward, stacked, truncated_fan_in
-from orl.types import Array, Params
+from orl.types import Array, Params, stacked_size
 
 
 class EnsembleParams(NamedTuple):
@@ -56,16 +57,26 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True)
 class Ensemble:
-    """The shape of an ensemble: pure functions of `EnsembleParams`, hashable, free of arrays."""
+    """The shape of an ensemble: pure functions of `EnsembleParams`, hashable, free of arrays.
+
+    Attributes:
+        obs_dim: O, numbers of one observation. history: earlier observations and actions that `obs` [B, W] comes with.
+    """
 
     config: EnsembleConfig
     obs_dim: int
     action_dim: int
     learned_termination: bool = False
+    history: int = 0
+
+    @property
+    def in_dim(self) -> int:
+        """W + A: what the networks read."""
+        return stacked_size(self.obs_dim, self.action_dim, self.history) + self.action_dim
 
     @property
     def out_dim(self) -> int:
-        """O + 1: the change of each observation dimension, then the reward."""
+        """O + 1: the change of each dimension of the newest observation, then the reward."""
         return self.obs_dim + 1
 
     def network(self, members: int, *, shared_input: bool) -> nn.Module:
@@ -85,11 +96,11 @@ class Ensemble:
     def init(self, key: Array, inputs: Normaliser, targets: Normaliser, outputs: Normaliser) -> EnsembleParams:
         """Fresh parameters. The key is consumed."""
         net_key, head_key = jax.random.split(key)
-        x = jnp.zeros((1, self.obs_dim + self.action_dim))
+        x = jnp.zeros((1, self.in_dim))
         net = self.network(self.config.members, shared_input=True).init(net_key, x)
         head: Params = {}
         if self.learned_termination:
-            head = self.termination_head.init(head_key, jnp.zeros((1, 2 * self.obs_dim + self.action_dim)))
+            head = self.termination_head.init(head_key, jnp.zeros((1, self.in_dim + self.obs_dim)))
         return EnsembleParams(
             net=net,
             min_log_var=jnp.full(self.out_dim, -10.0),
@@ -105,7 +116,7 @@ class Ensemble:
         """(mean, log_var) [M, B, O+1] in the units of the targets, of the members in `net`.
 
         Args:
-            x: standardised inputs, [B, O+A] shared by all members or [M, B, O+A] one batch a member.
+            x: standardised inputs, [B, W+A] shared by all members or [M, B, W+A] one batch a member.
         """
         members = jax.tree.leaves(net)[0].shape[0]
         out = forward(self.network(members, shared_input=x.ndim == 2), net, x)
@@ -113,7 +124,7 @@ class Ensemble:
         return mean, soft_clamp(log_var, params.min_log_var, params.max_log_var)
 
     def predict(self, params: EnsembleParams, obs: Array, action: Array) -> Prediction:
-        """Every member's prediction for every row: obs [B, O], action [B, A] -> [E, B, O+1]."""
+        """Every member's prediction for every row: obs [B, W], action [B, A] -> [E, B, O+1]."""
         x = params.inputs.apply(jnp.concatenate([obs, action], axis=-1))
         mean, log_var = self.head(params, params.net, x)
         return Prediction(params.targets.invert(mean), jnp.exp(0.5 * log_var) * params.targets.std)
@@ -137,7 +148,7 @@ class Ensemble:
         return params.targets.invert(mean), jnp.exp(0.5 * log_var) * params.targets.std
 
     def termination_logit(self, params: EnsembleParams, obs: Array, action: Array, next_obs: Array) -> Array:
-        """Logit [B] that this transition ended the episode, by the learned head."""
+        """Logit [B] that this transition ended the episode, by the learned head; of next_obs it reads the newest."""
         x = params.inputs.apply(jnp.concatenate([obs, action], axis=-1))
-        x = jnp.concatenate([x, next_obs_normaliser(params).apply(next_obs)], axis=-1)
+        x = jnp.concatenate([x, next_obs_normaliser(params).apply(next_obs[..., : self.obs_dim])], axis=-1)
         return forward(self.termination_head, params.termination, x)[..., 0]

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from orl.compilation import small_products
+from orl.data.history import newest_of
 from orl.dynamics.ensemble import Ensemble, EnsembleParams, next_obs_normaliser
 from orl.dynamics.loss import bound_penalty, gaussian_nll, termination_loss, weight_decay
 from orl.networks import forward
@@ -19,7 +20,7 @@ HOLDOUT_CHUNK = 4096  # rows evaluated at a time, so that a large held-out set d
 
 
 class FitData(NamedTuple):
-    """Rows in the network's units: inputs [N, O+A], targets [N, O+1], next_obs [N, O], terminated [N]."""
+    """Rows in the network's units: inputs [N, W+A], targets [N, O+1], next_obs [N, O], terminated [N]."""
 
     inputs: Array
     targets: Array
@@ -41,15 +42,17 @@ class FitState(NamedTuple):
 
 
 def targets_of(rows: Transition) -> Array:
-    """[N, O+1]: the change of the observation, then the reward."""
+    """[N, O+1]: the change of the observation, then the reward, of rows without a history (`newest_of`)."""
     return jnp.concatenate([rows.next_obs - rows.obs, rows.reward[:, None]], axis=-1)
 
 
 def fit_data(params: EnsembleParams, rows: Transition) -> FitData:
-    """Logged rows in the network's units."""
+    """Logged rows, with their history, in the network's units."""
     x = jnp.concatenate([rows.obs, rows.action], axis=-1)
-    next_obs = next_obs_normaliser(params).apply(rows.next_obs)
-    return FitData(params.inputs.apply(x), params.targets.apply(targets_of(rows)), next_obs, rows.terminated)
+    normaliser = next_obs_normaliser(params)
+    newest = newest_of(rows, normaliser.mean.shape[0])
+    targets, next_obs = params.targets.apply(targets_of(newest)), normaliser.apply(newest.next_obs)
+    return FitData(params.inputs.apply(x), targets, next_obs, rows.terminated)
 
 
 def improved(best: Array, new: Array, threshold: float) -> Array:

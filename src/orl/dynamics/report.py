@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from orl.data.history import newest_of, shift_history
 from orl.dynamics.ensemble import Ensemble, EnsembleParams, next_obs_normaliser
+from orl.dynamics.fit import targets_of
 from orl.types import Array, Transition
 
 HORIZONS = (1, 5, 10, 25, 50)
@@ -17,13 +19,13 @@ CHUNK = 4096
 
 
 def elite_mean(ensemble: Ensemble, params: EnsembleParams, obs: Array, action: Array) -> tuple[Array, Array]:
-    """(next_obs [B, O], reward [B]): the mean of the elites' mean predictions."""
+    """(next_obs [B, W], reward [B]): the mean of the elites' mean predictions, and what it leaves of the history."""
     mean = jnp.mean(ensemble.predict(params, obs, action).mean[params.elites], axis=0)
-    return obs + mean[:, :-1], mean[:, -1]
+    return shift_history(obs, action, obs[:, : ensemble.obs_dim] + mean[:, :-1]), mean[:, -1]
 
 
 def holdout_report(ensemble: Ensemble, params: EnsembleParams, rows: Transition, starts: np.ndarray) -> dict[str, Any]:
-    """Errors on held-out rows [N, ...] whose episodes begin at `starts`.
+    """Errors of the newest observation on held-out rows [N, ...] whose episodes begin at `starts`.
 
     Returns:
         ``rmse``: one step, elite mean, over observation dimensions in units of the training spread.
@@ -34,7 +36,8 @@ def holdout_report(ensemble: Ensemble, params: EnsembleParams, rows: Transition,
     predict = jax.jit(partial(elite_mean, ensemble))
     next_obs, reward = _in_chunks(lambda obs, action: predict(params, obs, action), rows.obs, rows.action)
     std = np.asarray(next_obs_normaliser(params).std)
-    error, drift = next_obs - np.asarray(rows.next_obs), np.asarray(rows.obs) - np.asarray(rows.next_obs)
+    now, target = (np.asarray(x)[:, : ensemble.obs_dim] for x in (rows.obs, rows.next_obs))
+    error, drift = next_obs[:, : ensemble.obs_dim] - target, now - target
     rmse, persistence = _rms(error / std), _rms(drift / std)
     report = {
         "rmse": rmse,
@@ -58,6 +61,7 @@ def k_step_errors(
     """Open loop with the logged actions: standardised rmse after k steps, and its ratio to persistence over k steps."""
     lengths = np.diff(np.append(starts, len(rows.reward)))
     predict = jax.jit(partial(elite_mean, ensemble))
+    now, after = (np.asarray(x)[:, : ensemble.obs_dim] for x in (rows.obs, rows.next_obs))
     errors: dict[str, dict[str, float]] = {}
     for k in HORIZONS:
         begin = np.concatenate(
@@ -69,9 +73,9 @@ def k_step_errors(
         obs = rows.obs[begin]
         for step in range(k):
             obs = predict(params, obs, rows.action[begin + step])[0]
-        target = np.asarray(rows.next_obs)[begin + k - 1]
-        rmse = _rms((np.asarray(obs) - target) / std)
-        persistence = _rms((np.asarray(rows.obs)[begin] - target) / std)
+        target = after[begin + k - 1]
+        rmse = _rms((np.asarray(obs)[:, : ensemble.obs_dim] - target) / std)
+        persistence = _rms((now[begin] - target) / std)
         errors[str(k)] = {"rmse": rmse, "rmse_over_persistence": rmse / max(persistence, 1e-12)}
     return errors
 
@@ -90,14 +94,13 @@ def _mean_nll(ensemble: Ensemble, params: EnsembleParams, rows: Transition) -> f
     """Gaussian negative log-likelihood in nats per output dimension, averaged over members, raw units."""
 
     @jax.jit
-    def nll(obs: Array, action: Array, next_obs: Array, reward: Array) -> tuple[Array]:
+    def nll(obs: Array, action: Array, target: Array) -> tuple[Array]:
         prediction = ensemble.predict(params, obs, action)
-        target = jnp.concatenate([next_obs - obs, reward[:, None]], axis=-1)
         z = (prediction.mean - target) / prediction.std
         value = 0.5 * z**2 + jnp.log(prediction.std) + 0.5 * jnp.log(2.0 * jnp.pi)
         return (jnp.mean(value, axis=(0, 2)),)
 
-    (values,) = _in_chunks(nll, rows.obs, rows.action, rows.next_obs, rows.reward)
+    (values,) = _in_chunks(nll, rows.obs, rows.action, targets_of(newest_of(rows, ensemble.obs_dim)))
     return float(np.mean(values, dtype=np.float64))
 
 

@@ -52,7 +52,7 @@ def predict_in_turn(ensemble: Ensemble, params: EnsembleParams, obs: Array, acti
     rounds = -(-rows // elites)
     x = params.inputs.apply(jnp.concatenate([obs, action], axis=-1))
     x = jnp.pad(x, ((0, rounds * elites - rows), (0, 0)))
-    dealt = x.reshape(rounds, elites, -1).swapaxes(0, 1)  # [elites, rounds, O+A]
+    dealt = x.reshape(rounds, elites, -1).swapaxes(0, 1)  # [elites, rounds, W+A]
     net = jax.tree.map(lambda leaf: leaf[params.elites], params.net)
     mean, log_var = (
         out.swapaxes(0, 1).reshape(rounds * elites, -1)[:rows] for out in ensemble.head(params, net, dealt)

@@ -8,7 +8,7 @@ from orl.types import Array, Params, StepFn
 
 
 def open_loop(step: StepFn, params: Params, key: Array, obs: Array, actions: Array) -> tuple[Array, Array]:
-    """(obs [B, H, O] *after* each action, reward [B, H]) of actions [B, H, A] from obs [B, O] on.
+    """(obs [B, H, W] *after* each action, reward [B, H]) of actions [B, H, A] from obs [B, W] on.
 
     Ends that the model sees are passed over: what is asked for is the whole prediction. The key is consumed.
     """

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from orl.chunks import cached_rows, map_chunks
+from orl.data.history import shift_history
 from orl.dynamics.ensemble import Ensemble, EnsembleParams
 from orl.dynamics.termination_rules import rule
 from orl.dynamics.uncertainty import UNCERTAINTIES
@@ -17,7 +18,7 @@ TerminationFn = Callable[[EnsembleParams, Array, Array, Array], Array]
 
 
 def termination_fn(ensemble: Ensemble, name: str) -> TerminationFn:
-    """(params, obs, action, next_obs) -> bool [B] for "learned", "never" or the name of a known rule."""
+    """(params, obs, action, newest next_obs [B, O]) -> bool [B] for "learned", "never" or a known rule's name."""
     if name == "learned":
         return lambda params, obs, action, next_obs: ensemble.termination_logit(params, obs, action, next_obs) > 0.0
     if name == "never":
@@ -70,9 +71,10 @@ def predict_measured(
 def step_by(
     terminated_by: TerminationFn, params: EnsembleParams, obs: Array, action: Array, output: Array, unsure: Array
 ) -> Step:
-    """The step whose [next_obs - obs, reward] is `output` [B, O+1]."""
-    next_obs = obs + output[:, :-1]
-    return Step(next_obs, output[:, -1], terminated_by(params, obs, action, next_obs), unsure)
+    """The step from obs [B, W] whose [newest next_obs - newest obs, reward] is `output` [B, O+1]."""
+    newest = obs[:, : output.shape[-1] - 1] + output[:, :-1]
+    terminated = terminated_by(params, obs, action, newest)
+    return Step(shift_history(obs, action, newest), output[:, -1], terminated, unsure)
 
 
 def uncertainty_scale(params: EnsembleParams, units: str) -> Array:

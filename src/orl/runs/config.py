@@ -14,6 +14,7 @@ from orl.errors import UsageError
 from orl.sequence.config import TransformerConfig
 
 Positive = Annotated[int, Field(ge=1)]
+PastSteps = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -41,18 +42,20 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class FitRunConfig:
-    """`orl fit-model`: dataset, seed and the model's settings."""
+    """`orl fit-model`: dataset, seed, the model's settings, and how many past observations and actions it sees."""
 
     dataset: str
     seed: int = 0
     model: EnsembleConfig = field(default_factory=EnsembleConfig)
+    history: PastSteps = 0
 
 
 @dataclass(frozen=True)
 class PolicyRunConfig:
     """`orl train-policy`: dataset, algorithm, seeds, and the settings of model, agent and training.
 
-    `agent` is the algorithm's own settings class; `seed_axis` is "vmap" (one batched program) or "map" (bit-exact).
+    `agent` is the algorithm's own settings class; `seed_axis` is "vmap" (one batched program) or "map" (bit-exact);
+    `history` is how many past observations and actions policy, critics and model see.
     """
 
     dataset: str
@@ -63,6 +66,7 @@ class PolicyRunConfig:
     model: EnsembleConfig = field(default_factory=EnsembleConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     agent: Any = None
+    history: PastSteps = 0
 
 
 @dataclass(frozen=True)
@@ -86,10 +90,15 @@ def resolve_sequence(dataset: str, overrides: dict[str, Any]) -> tuple[SequenceR
 def resolve_fit(dataset: str, overrides: dict[str, Any]) -> tuple[FitRunConfig, list[Preset]]:
     """The settings of a model fit: defaults, presets, then `overrides`. Returns them with the presets used."""
     presets = find_presets(dataset, None)
+    return build(FitRunConfig, merge(of_ensembles(presets), {"dataset": dataset} | overrides)), presets
+
+
+def of_ensembles(presets: list[Preset]) -> dict[str, Any]:
+    """What presets, which speak of policies too, say of the ensemble on their data."""
     values: dict[str, Any] = {}
-    for preset in presets:  # presets speak of policies too; a model fit takes only the model's part
-        values = merge(values, {"model": preset.settings.get("model", {})})
-    return build(FitRunConfig, merge(values, {"dataset": dataset} | overrides)), presets
+    for preset in presets:
+        values = merge(values, {key: preset.settings[key] for key in ("model", "history") if key in preset.settings})
+    return values
 
 
 def resolve_policy(dataset: str, algorithm: str, overrides: dict[str, Any]) -> tuple[PolicyRunConfig, list[Preset]]:

@@ -11,7 +11,7 @@ from orl.config import Preset, as_tree, build, did_you_mean, find_presets, merge
 from orl.dynamics.config import EnsembleConfig
 from orl.errors import UsageError
 from orl.planning import PLANNERS
-from orl.runs.config import FitRunConfig, SequenceRunConfig
+from orl.runs.config import FitRunConfig, PastSteps, SequenceRunConfig, of_ensembles
 from orl.sequence.config import TransformerConfig
 
 MODELS: dict[str, type[Any]] = {"transformer": TransformerConfig, "ensemble": EnsembleConfig}
@@ -21,7 +21,7 @@ MODELS: dict[str, type[Any]] = {"transformer": TransformerConfig, "ensemble": En
 class PlanRunConfig:
     """Dataset, planner, seeds of the models to plan under (one planner each), settings of the model and the planner.
 
-    `model` and `plan` are of the planner's own classes.
+    `model` and `plan` are of the planner's own classes; `history` is the ensemble's (transformers have a window).
     """
 
     dataset: str
@@ -29,6 +29,7 @@ class PlanRunConfig:
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=1)] = (0,)
     model: Any = None
     plan: Any = None
+    history: PastSteps = 0
 
 
 def resolve_plan(dataset: str, planner: str, overrides: dict[str, Any]) -> tuple[PlanRunConfig, list[Preset]]:
@@ -37,8 +38,7 @@ def resolve_plan(dataset: str, planner: str, overrides: dict[str, Any]) -> tuple
     values: dict[str, Any] = {}
     if PLANNERS[planner].model == "ensemble":
         presets = find_presets(dataset, None)
-        for preset in presets:
-            values = merge(values, {"model": preset.settings.get("model", {})})
+        values = of_ensembles(presets)
     else:
         presets = find_presets(dataset, "transformer", explicit=True)
         for preset in presets:
@@ -61,13 +61,19 @@ def plan_config(values: dict[str, Any]) -> PlanRunConfig:
             raise UsageError(f"setting {name} is a table of settings, not {table!r}")
         tables[name] = build(cls, table, f"{name}.")
     rest = {key: value for key, value in values.items() if key not in tables}
-    return replace(build(PlanRunConfig, rest), **tables)
+    config = build(PlanRunConfig, rest)
+    if config.history and PLANNERS[planner].model == "transformer":
+        raise UsageError(
+            f"history {config.history}: {planner} plans under a transformer, which reads the past itself; "
+            "leave history out and --set model.window and plan.context"
+        )
+    return replace(config, **tables)
 
 
 def model_config(config: PlanRunConfig, seed: int) -> FitRunConfig | SequenceRunConfig:
     """The fit that the planner of `seed` needs."""
     if PLANNERS[config.planner].model == "ensemble":
-        return FitRunConfig(config.dataset, seed, config.model)
+        return FitRunConfig(config.dataset, seed, config.model, config.history)
     return SequenceRunConfig(config.dataset, seed, config.model)
 
 

@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from orl.config import as_tree, read_toml, to_toml
+from orl.config import as_tree, completed, read_toml, to_toml
 from orl.errors import DataError, UsageError
 
 SCHEMA = 1
@@ -72,6 +72,11 @@ class RunDirectory:
     def finished(self) -> bool:
         """Whether the work in this folder is done."""
         return self.record.get("status") == "finished"
+
+    @property
+    def history(self) -> int:
+        """How many past observations and actions the run's networks see."""
+        return int(config_tree(self.path).get("history", 0))
 
     @property
     def checkpoints(self) -> Path:
@@ -189,7 +194,8 @@ def _is_fresh(path: Path, config: Any) -> bool:
 def _check_same(path: Path, kind: str, config: Any, identity: Mapping[str, Any]) -> None:
     run = load_run(path)
     wanted = {"kind": kind, **identity, **_flat(as_tree(config))}
-    there = {"kind": run.record["kind"], **{k: run.record.get(k) for k in identity}, **_flat(config_tree(path))}
+    settings = completed(config_tree(path), config)
+    there = {"kind": run.record["kind"], **{k: run.record.get(k) for k in identity}, **_flat(settings)}
     for key in wanted | there:
         if wanted.get(key) != there.get(key):
             raise UsageError(

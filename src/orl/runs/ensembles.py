@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from orl.data.episodes import Dataset
+from orl.data.history import newest_of
 from orl.data.normalise import Normaliser, fit_normaliser, identity_normaliser
 from orl.dynamics.config import EnsembleConfig
 from orl.dynamics.ensemble import Ensemble, EnsembleParams
@@ -24,9 +25,9 @@ def resolve_termination(config: EnsembleConfig, dataset: Dataset) -> str:
 
 
 def ensemble_for(config: EnsembleConfig, dataset: Dataset) -> tuple[Ensemble, str]:
-    """The shape of the ensemble that is fitted to a dataset, and its termination rule."""
-    termination = resolve_termination(config, dataset)
-    return Ensemble(config, dataset.obs.shape[1], dataset.action.shape[1], termination == "learned"), termination
+    """The shape of the ensemble that is fitted to a dataset with its history, and its termination rule."""
+    termination, spec = resolve_termination(config, dataset), dataset.spec
+    return Ensemble(config, spec.obs_dim, spec.action_dim, termination == "learned", spec.history), termination
 
 
 def params_template(ensemble: Ensemble) -> EnsembleParams:
@@ -36,13 +37,14 @@ def params_template(ensemble: Ensemble) -> EnsembleParams:
 
 def fresh_params(ensemble: Ensemble, key: jax.Array, train: Transition | None) -> EnsembleParams:
     """Parameters before the fit; without rows (only the shapes are wanted) the normalisers are the identity."""
-    inputs = identity_normaliser(ensemble.obs_dim + ensemble.action_dim)
+    inputs = identity_normaliser(ensemble.in_dim)
     targets = outputs = identity_normaliser(ensemble.out_dim)
     if train is not None:
         inputs = _side_by_side(fit_normaliser(train.obs), fit_normaliser(train.action))
-        outputs = _side_by_side(fit_normaliser(train.next_obs), fit_normaliser(train.reward[:, None]))
+        newest = newest_of(train, ensemble.obs_dim)
+        outputs = _side_by_side(fit_normaliser(newest.next_obs), fit_normaliser(train.reward[:, None]))
         if ensemble.config.standardise_targets:
-            targets = fit_normaliser(targets_of(train))
+            targets = fit_normaliser(targets_of(newest))
     return ensemble.init(key, inputs, targets, outputs)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orl.data.episodes import Reference
+from orl.data.history import first_stack
 from orl.errors import DataError, MissingError, UsageError
 from orl.evaluation.episodes import EnvSpec, make_envs, run_episodes
 from orl.evaluation.statistics import Summary, summarise
@@ -149,7 +150,8 @@ def model_value(
         mode: ActFn = lambda p, key, obs: act(p, None, obs)  # noqa: E731
         return model_returns(step, mode, params, policy, jax.random.key(0), start, horizon)
 
-    start = jnp.asarray(played.initial_obs)
+    spec = run_spec(run)
+    start = first_stack(jnp.asarray(played.initial_obs), spec.history, spec.action_dim)
     seeds = range(played.returns.shape[0])
     returns = np.stack(
         [np.asarray(value(jax.tree.map(partial(_pick, i), stacked), model.params, start)) for i in seeds]

@@ -10,6 +10,7 @@ import numpy as np
 
 from orl.config import Preset, build
 from orl.data.episodes import Dataset
+from orl.data.history import with_history
 from orl.dynamics.ensemble import Ensemble, EnsembleParams
 from orl.dynamics.fit import FitData, FitState, compiled_epoch, finish_fit, fit_data, init_fit
 from orl.dynamics.report import holdout_report
@@ -52,7 +53,7 @@ def fit_model(
         UsageError: the folder holds another run, or the memory is too small. DivergedError: a loss became non-finite.
         Interrupted: SIGINT or SIGTERM came; the same call goes on from the checkpoint.
     """
-    reporter = reporter or Reporter()
+    reporter, dataset = reporter or Reporter(), with_history(dataset, config.history)
     began = time.perf_counter()
     ensemble, termination = ensemble_for(config.model, dataset)
     check_folder(path, KIND, config, dataset_identity(dataset), force=force)
@@ -72,7 +73,7 @@ def fit_model(
         report = holdout_report(ensemble, params, holdout, starts)
         result = {"holdout": report, "elites": np.asarray(params.elites).tolist(), "epochs": int(state.epoch)}
         run.update(status="finished", result=result, seconds=time.perf_counter() - began)
-    return fit_document(run, termination=run.record["termination"])
+    return fit_document(run, termination=run.record["termination"], history=config.history)
 
 
 def load_model(path: str | Path) -> FittedModel:
@@ -84,7 +85,8 @@ def load_model(path: str | Path) -> FittedModel:
     run = load_run(Path(path), KIND)
     config = build(FitRunConfig, config_tree(run.path))
     sizes = run.record["dataset"]
-    ensemble = Ensemble(config.model, sizes["obs_dim"], sizes["action_dim"], run.record["termination"] == "learned")
+    learned = run.record["termination"] == "learned"
+    ensemble = Ensemble(config.model, sizes["obs_dim"], sizes["action_dim"], learned, config.history)
     _, items = read_latest(run.checkpoints, model=params_template(ensemble))
     return FittedModel(ensemble, items["model"], run.record["termination"], run.path)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from orl.config import as_tree
+from orl.config import as_tree, completed
 from orl.data.episodes import Dataset
 from orl.runs.directory import RunDirectory, config_tree, find_runs, slug, versions
 from orl.runs.record import config_digest
@@ -23,7 +23,7 @@ def find_fit(kind: str, root: Path, dataset: Dataset, config: Any) -> Path | Non
         same_data = run.record.get("fingerprint") == dataset.fingerprint
         if run.record["kind"] != kind or not run.finished or not same_data:
             continue
-        if config_tree(run.path) | {"dataset": ""} == wanted:
+        if completed(config_tree(run.path), config) | {"dataset": ""} == wanted:
             return run.path
     return None
 

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from orl.data.border import to_agent_action
+from orl.data.border import agent_action
 from orl.data.episodes import Dataset
+from orl.data.history import stacked_rows
 from orl.data.split import SPLIT_SEED, Split, split_by_episode
 from orl.types import Transition
 
@@ -24,13 +25,13 @@ class LoadedData(NamedTuple):
 
 
 def transitions(dataset: Dataset, rows: np.ndarray) -> Transition:
-    """The rows as device arrays: float32, actions in [-1, 1]."""
-    action = to_agent_action(dataset.action[rows], dataset.action_low, dataset.action_high)
+    """The rows, with the dataset's history, as device arrays: float32, actions in [-1, 1]."""
+    obs, next_obs = stacked_rows(dataset, rows)
     return Transition(
-        obs=jnp.asarray(dataset.obs[rows]),
-        action=jnp.clip(jnp.asarray(action, jnp.float32), -1.0, 1.0),  # rounding may leave the box by an ulp
+        obs=jnp.asarray(obs),
+        action=jnp.asarray(agent_action(dataset.action[rows], dataset.action_low, dataset.action_high)),
         reward=jnp.asarray(dataset.reward[rows]),
-        next_obs=jnp.asarray(dataset.next_obs[rows]),
+        next_obs=jnp.asarray(next_obs),
         terminated=jnp.asarray(dataset.terminated[rows], jnp.float32),
     )
 
@@ -45,6 +46,6 @@ def load_split(dataset: Dataset, fraction: float, max_rows: int) -> LoadedData:
         train=transitions(dataset, split.train_rows),
         holdout=transitions(dataset, split.holdout_rows),
         holdout_starts=starts,
-        initial_obs=dataset.obs[initial],
+        initial_obs=stacked_rows(dataset, initial)[0],
         split=split,
     )

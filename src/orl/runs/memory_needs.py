@@ -10,6 +10,7 @@ import numpy as np
 
 from orl.algorithms.epoch import TrainData, TrainState
 from orl.data.episodes import Dataset
+from orl.data.history import with_history
 from orl.data.normalise import identity_normaliser
 from orl.data.split import SPLIT_SEED, Split, split_by_episode
 from orl.dynamics import fit as ensemble_fit
@@ -38,6 +39,7 @@ def policy_plan(dataset: Dataset, config: PolicyRunConfig, program: Program | No
     Args:
         program: the run's program, where the caller has it: tracing it here then saves tracing it again.
     """
+    dataset = with_history(dataset, config.history)
     program = program or program_of(config, dataset)
     split = _split(dataset, config.model)
     states, keys, data = policy_shapes(dataset, config, program, split)
@@ -73,18 +75,19 @@ def policy_shapes(
     """Shapes of what the program takes: states, keys and data."""
     rows = len((split or _split(dataset, config.model)).train_rows)
     spec, algorithm = dataset.spec, program.algorithm
-    states = jax.eval_shape(lambda: initial_states(config, program, identity_normaliser(spec.obs_dim), spec))
+    states = jax.eval_shape(lambda: initial_states(config, program, identity_normaliser(spec.stacked_dim), spec))
     keys = jax.eval_shape(lambda: epoch_keys(seed_keys(config.seeds), 0))
     model = params_template(ensemble_for(config.model, dataset)[0]) if algorithm.step else None
     logged = rows_template(dataset, rows)
     count = dataset.n_episodes if getattr(config.agent, "rollout_start", "data") == "initial" else rows
-    starts: Any = jax.ShapeDtypeStruct((count, spec.obs_dim), jnp.float32)
+    starts: Any = jax.ShapeDtypeStruct((count, spec.stacked_dim), jnp.float32)
     world = jax.eval_shape(algorithm.world, model, logged) if algorithm.step else ()
     return states, keys, TrainData(logged, starts, world)
 
 
 def ensemble_plan(dataset: Dataset, config: FitRunConfig) -> MemoryPlan:
     """The plan of `orl fit-model`."""
+    dataset = with_history(dataset, config.history)
     ensemble, _ = ensemble_for(config.model, dataset)
     split = _split(dataset, config.model)
     params = params_template(ensemble)
@@ -135,7 +138,7 @@ def planner_plan(dataset: Dataset, config: PlanRunConfig) -> MemoryPlan:
     """The plan of `orl plan`: data and models; what a planner holds while it searches is not in it."""
     fit = model_config(config, config.seeds[0])
     if isinstance(fit, FitRunConfig):
-        model = tree_bytes(params_template(ensemble_for(fit.model, dataset)[0]))
+        model = tree_bytes(params_template(ensemble_for(fit.model, with_history(dataset, fit.history))[0]))
     else:
         model = tree_bytes(sequence_template(SequenceModel(fit.model, dataset.spec.obs_dim, dataset.spec.action_dim)))
     lines = [*_host_lines(dataset), Line("model", model)]  # planners of several seeds act one after the other

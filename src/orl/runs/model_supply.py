@@ -8,7 +8,7 @@ from typing import Any
 
 from orl.algorithms import ALGORITHMS
 from orl.data.episodes import Dataset
-from orl.errors import DataError
+from orl.errors import DataError, UsageError
 from orl.runs.config import FitRunConfig, PolicyRunConfig, SequenceRunConfig
 from orl.runs.directory import load_run
 from orl.runs.fit_model import FittedModel, fit_model, load_model
@@ -22,7 +22,7 @@ def model_for(
     dataset: Dataset, config: PolicyRunConfig, root: Path, model: str | Path | None, reporter: Reporter
 ) -> FittedModel:
     """The ensemble for a policy: named, found or fitted."""
-    fit_config = FitRunConfig(config.dataset, config.model_seed, config.model)
+    fit_config = FitRunConfig(config.dataset, config.model_seed, config.model, config.history)
     fitted = supply_model(dataset, fit_config, root, model, "ensemble", reporter)
     assert isinstance(fitted, FittedModel)
     return fitted
@@ -30,7 +30,7 @@ def model_for(
 
 def must_be_fitted(dataset: Dataset, config: PolicyRunConfig, root: Path) -> bool:
     """Whether a run without `--model` would begin with the fit of one."""
-    fit_config = FitRunConfig(config.dataset, config.model_seed, config.model)
+    fit_config = FitRunConfig(config.dataset, config.model_seed, config.model, config.history)
     return ALGORITHMS[config.algorithm].needs_model and find_fit("ensemble", root, dataset, fit_config) is None
 
 
@@ -77,6 +77,15 @@ def check_model(dataset: Dataset, path: Path, kind: str) -> None:
         )
     if not run.finished:
         raise DataError(f"{path} is not finished; run its fit-model command again to complete it")
+
+
+def refuse_other_history(model: str | Path, history: int) -> None:
+    """UsageError unless the ensemble in the run folder `model` sees so many past observations and actions."""
+    fitted = load_run(Path(model), "ensemble").history
+    if fitted != history:
+        raise UsageError(
+            f"{model} was fitted with history {fitted}, not {history}; leave --history out to use the model's own"
+        )
 
 
 def model_identity(fitted: FittedModel | FittedSequence | None) -> str | None:

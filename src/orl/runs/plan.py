@@ -32,7 +32,7 @@ from orl.runs.directory import (
 )
 from orl.runs.evaluate import behaviour_of, environment_of, obs_fields_of, reference_of, score_document, time_limit
 from orl.runs.interrupt import stop_requested
-from orl.runs.model_supply import keep_model, keep_run, model_identity, supply_model
+from orl.runs.model_supply import keep_model, keep_run, model_identity, refuse_other_history, supply_model
 from orl.runs.planner import KIND, fit_value, planner_of, save_value, uses_value
 from orl.runs.policy import run_spec
 from orl.runs.record import config_digest, dataset_identity, run_details
@@ -113,7 +113,8 @@ def prepare_plan(
     for seed, each in zip(config.seeds, fitted, strict=True):
         keep_model(each, run.path / "models" / f"s{seed}")
     if kind == "ensemble" and config.plan.prior == "bc":
-        keep_run(bc_on(dataset.fingerprint, dataset.name, root, reporter), run.path / "prior")
+        prior = bc_on(dataset.fingerprint, dataset.name, root, reporter, config.history)
+        keep_run(prior, run.path / "prior")
     if kind == "ensemble" and uses_value(config) and not (run.path / "value").exists():
         save_value(fit_value(dataset, config), run.path / "value")
     return run
@@ -127,7 +128,9 @@ def with_model_of(model: str | Path | None, config: PlanRunConfig) -> PlanRunCon
     if len(config.seeds) > 1:
         raise UsageError("--model names one model; leave --seeds out")
     fitted = build(type(model_config(config, 0)), config_tree(run.path))
-    return replace(config, model=fitted.model, seeds=(fitted.seed,))
+    if config.history:
+        refuse_other_history(model, config.history)
+    return replace(config, model=fitted.model, seeds=(fitted.seed,), history=run.history)
 
 
 def _play_seed(

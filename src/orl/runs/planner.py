@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import jax
 from orl.agents.behaviour_value import fit_behaviour_value
 from orl.agents.state_value import ValueParams, init_value, state_value
 from orl.data.episodes import Dataset
+from orl.data.history import stacked_rows, with_history
 from orl.data.split import SPLIT_SEED, split_by_episode
 from orl.errors import UsageError
 from orl.mdp.member_step import make_member_step
@@ -18,12 +20,13 @@ from orl.planning import PLANNERS
 from orl.planning.base import PlanFn
 from orl.planning.receding import Planner
 from orl.planning.shooting import PlannerParams
+from orl.planning.stacking import over_history
 from orl.runs.checkpoints import Checkpoints, read_latest
 from orl.runs.config_plan import PlanRunConfig, model_config, plan_config
 from orl.runs.directory import RunDirectory, config_tree, load_run
 from orl.runs.fit_model import FittedModel, load_model
 from orl.runs.fit_sequence import FittedSequence, load_sequence
-from orl.runs.model_supply import supply_model
+from orl.runs.model_supply import refuse_other_history, supply_model
 from orl.runs.policy import rebuild, run_spec, stacked_params
 from orl.runs.reporter import Reporter
 from orl.runs.seeds import model_keys
@@ -65,7 +68,7 @@ def planner_of(run: RunDirectory, seed: int) -> Planner:
         plan, params = sequence_plan(config, load_sequence(folder))
     else:
         prior = load_prior(run.path / "prior") if config.plan.prior == "bc" else None
-        value = load_value(run.path / "value", run_spec(run).obs_dim) if uses_value(config) else None
+        value = load_value(run.path / "value", run_spec(run).stacked_dim) if uses_value(config) else None
         plan, params = ensemble_plan(config, load_model(folder), prior, value)
     return acting(config, plan, params, run_spec(run), seed)
 
@@ -75,13 +78,15 @@ def temporary_planner(
 ) -> tuple[Planner, Path]:
     """A planner without a run folder of its own, over the model named, found or fitted; and that model's folder."""
     kind = PLANNERS[config.planner].model
+    if model is not None and config.history:
+        refuse_other_history(model, config.history)
     fitted = supply_model(dataset, model_config(config, config.seeds[0]), root, model, kind, reporter)
     if isinstance(fitted, FittedSequence):
         plan, params = sequence_plan(config, fitted)
     else:
-        prior = None
+        prior, config = None, replace(config, history=fitted.ensemble.history)
         if config.plan.prior == "bc":
-            prior = load_prior(bc_on(dataset.fingerprint, dataset.name, root, reporter))
+            prior = load_prior(bc_on(dataset.fingerprint, dataset.name, root, reporter, config.history))
         value = fit_value(dataset, config) if uses_value(config) else None
         plan, params = ensemble_plan(config, fitted, prior, value)
     return acting(config, plan, params, dataset.spec, config.seeds[0]), fitted.path
@@ -93,7 +98,7 @@ def acting(config: PlanRunConfig, plan: PlanFn, params: Params, spec: Any, seed:
         plan,
         params,
         spec,
-        context=getattr(config.plan, "context", 1),
+        context=getattr(config.plan, "context", max(config.history, 1)),
         horizon=config.plan.horizon,
         plan_freq=config.plan.plan_freq,
         seed=seed,
@@ -116,6 +121,7 @@ def ensemble_plan(
         step = penalise(step, settings.penalty_coef)
     behave = None if prior is None else lambda params, obs: prior.act(params, None, obs)
     plan = PLANNERS[config.planner].build(settings, step, behave, None if value is None else state_value)
+    plan = over_history(plan, fitted.ensemble.history)
     return plan, PlannerParams(fitted.params, prior and prior.params, value)
 
 
@@ -134,8 +140,9 @@ def load_prior(path: Path) -> Prior:
 def fit_value(dataset: Dataset, config: PlanRunConfig) -> ValueParams:
     """The behaviour's value from the training side of the log, at the planner's discount."""
     split = split_by_episode(dataset, config.model.holdout_fraction, SPLIT_SEED, config.model.holdout_max_rows)
+    dataset = with_history(dataset, config.history)
     log = log_of(dataset, split.train_rows)
-    final = dataset.next_obs[split.train_rows[log.last]]
+    final = stacked_rows(dataset, split.train_rows[log.last])[1]
     key = model_keys(config.seeds[0])[0]
     return fit_behaviour_value(log.obs, final, log.reward, log.last, log.cut, discount=config.plan.discount, key=key)
 

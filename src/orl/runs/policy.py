@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from orl.algorithms import ALGORITHMS
 from orl.algorithms.base import Algorithm, Problem
+from orl.data.acting_history import ActingHistory
 from orl.data.border import observation_rows, to_env_action
 from orl.data.normalise import identity_normaliser
 from orl.errors import UsageError
@@ -28,13 +29,15 @@ class Policy:
     """A policy ready to act, needing neither its dataset nor an environment.
 
     Calling it with one observation [O] gives one action [A]; with a batch [B, O], a batch [B, A]. Actions are in the
-    environment's units and inside its bounds. The policy is deterministic and keeps no memory, so `reset` has nothing
-    to do; planners have the same two methods and do keep some.
+    environment's units and inside its bounds. The policy is deterministic. Trained with a history it remembers, in
+    each row of the batch, what it saw and did: each call is one step further in every episode, and `reset` begins new
+    ones, as does a batch of another size. Without a history it remembers nothing. Planners have the same methods.
     """
 
     def __init__(self, act: ActFn, params: Params, spec: Spec) -> None:
         self.spec = spec
         self._params = params
+        self._past = ActingHistory(spec)
         low, high = jnp.asarray(spec.action_low), jnp.asarray(spec.action_high)
 
         def mode(params: Params, obs: jax.Array) -> jax.Array:
@@ -49,15 +52,18 @@ class Policy:
             DataError: the observation's size is not the one the policy was trained on.
         """
         batch, single = observation_rows(obs, self.spec.obs_dim, "policy")
-        action = np.asarray(self._act(self._params, jnp.asarray(batch)))
+        action = np.asarray(self._act(self._params, jnp.asarray(self._past.recall(batch))))
+        self._past.remember(action)
         return action[0] if single else action
 
     def use(self, params: Params) -> None:
-        """Act by other parameters of the same shapes, without compiling again."""
+        """Act by other parameters of the same shapes, without compiling again, in new episodes."""
         self._params = params
+        self.reset()
 
     def reset(self, rows: Any = None) -> None:
-        """Forget what was seen (of these rows of the batch); a policy remembers nothing."""
+        """Begin new episodes in these rows of the batch; in all of them, when None."""
+        self._past.reset(rows)
 
 
 def load_policy(path: str | Path, *, seed: int | None = None, checkpoint: str = "last") -> Policy:
@@ -89,7 +95,7 @@ def stacked_params(run: RunDirectory, checkpoint: str = "last") -> Params:
     if checkpoint not in ("last", "best"):
         raise UsageError(f"checkpoint is 'last' or 'best', not {checkpoint!r}")
     algorithm, config = rebuild(run)
-    normaliser = identity_normaliser(run_spec(run).obs_dim)
+    normaliser = identity_normaliser(run_spec(run).stacked_dim)
 
     def template() -> Params:
         one = algorithm.policy(algorithm.init(jax.random.key(0), normaliser))
@@ -109,11 +115,12 @@ def rebuild(run: RunDirectory) -> tuple[Algorithm, PolicyRunConfig]:
     if entry.needs_model:
         from orl.dynamics.ensemble import Ensemble
 
-        ensemble = Ensemble(config.model, spec.obs_dim, spec.action_dim)
-    return entry.build(config.agent, Problem(spec.obs_dim, spec.action_dim, config.train.steps, ensemble)), config
+        ensemble = Ensemble(config.model, spec.obs_dim, spec.action_dim, history=spec.history)
+    return entry.build(config.agent, Problem(spec.stacked_dim, spec.action_dim, config.train.steps, ensemble)), config
 
 
 def run_spec(run: RunDirectory) -> Spec:
-    """Sizes and bounds a run was trained for."""
+    """Sizes, bounds and history a run was trained for."""
     data = run.record["dataset"]
-    return Spec(data["obs_dim"], data["action_dim"], tuple(data["action_low"]), tuple(data["action_high"]))
+    low, high = tuple(data["action_low"]), tuple(data["action_high"])
+    return Spec(data["obs_dim"], data["action_dim"], low, high, run.history)

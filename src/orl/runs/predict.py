@@ -86,9 +86,9 @@ def roll_model(
     if run.record["kind"] == "ensemble":
         model = load_model(run.path)
         step = make_step(model.ensemble, "never")
-        start = jnp.tile(jnp.asarray(stretches.past.now), (draws, 1))
+        start = jnp.tile(jnp.asarray(stretches.stacked(model.ensemble.history)), (draws, 1))
         path, _ = jax.jit(lambda *x: open_loop(step, *x))(model.params, key, start, repeated)
-        return np.asarray(path).reshape(draws, *stretches.real.shape)
+        return np.asarray(path)[..., : model.ensemble.obs_dim].reshape(draws, *stretches.real.shape)
     fitted = load_sequence(run.path)
     history = jax.tree.map(lambda x: jnp.tile(x, (draws, *[1] * (x.ndim - 1))), recent(fitted, stretches.past))
     keys = jax.random.split(key, len(repeated))

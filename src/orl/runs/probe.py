@@ -13,6 +13,7 @@ import numpy as np
 
 from orl.algorithms.epoch import Schedule, TrainData
 from orl.data.episodes import Dataset
+from orl.data.history import with_history
 from orl.data.normalise import identity_normaliser
 from orl.data.split import SPLIT_SEED, split_by_episode
 from orl.dynamics import fit as ensemble_fit
@@ -61,6 +62,7 @@ def probe_policy(dataset: Dataset, config: PolicyRunConfig) -> Estimate:
 
     The time of a rollout grows with its branches; so it is measured on a few of them and multiplied.
     """
+    dataset = with_history(dataset, config.history)
     whole = schedule_of(config, program_of(config, dataset).algorithm)
     branches = min(whole.rollout_batch, BRANCHES)
     short = Schedule(min(whole.updates, UPDATES), branches, whole.rollout_length)
@@ -74,7 +76,7 @@ def probe_policy(dataset: Dataset, config: PolicyRunConfig) -> Estimate:
 
 def _time_policy(dataset: Dataset, config: PolicyRunConfig, schedule: Schedule) -> float:
     program = program_of(config, dataset, schedule)
-    states = initial_states(config, program, identity_normaliser(dataset.spec.obs_dim), dataset.spec)
+    states = initial_states(config, program, identity_normaliser(dataset.spec.stacked_dim), dataset.spec)
     data = _probe_data(dataset, config, program)
     keys = epoch_keys(seed_keys(config.seeds), 0)
     return _fastest(lambda: program.epoch_fn(jax.tree.map(jnp.copy, states), keys, data))
@@ -92,6 +94,7 @@ def _probe_data(dataset: Dataset, config: PolicyRunConfig, program: Program) -> 
 
 def probe_ensemble(dataset: Dataset, config: FitRunConfig) -> Estimate:
     """Times a few updates of all members, and the judgement of a chunk of held-out rows."""
+    dataset = with_history(dataset, config.history)
     ensemble, _ = ensemble_for(config.model, dataset)
     split = split_by_episode(dataset, config.model.holdout_fraction, SPLIT_SEED, config.model.holdout_max_rows)
     batch = min(config.model.batch_size, len(split.train_rows))

@@ -13,6 +13,7 @@ from orl.algorithms import ALGORITHMS
 from orl.algorithms.base import Algorithm, Problem
 from orl.algorithms.epoch import Schedule, TrainData, TrainState, init_training, make_epoch
 from orl.data.episodes import Dataset
+from orl.data.history import with_history
 from orl.data.normalise import Normaliser
 from orl.dynamics.ensemble import EnsembleParams
 from orl.errors import UsageError
@@ -39,12 +40,13 @@ def program_of(config: PolicyRunConfig, dataset: Dataset, schedule: Schedule | N
     Args:
         schedule: sizes of an epoch, where they are not the run's own.
     """
+    dataset = with_history(dataset, config.history)
     spec = dataset.spec
     ensemble, termination = None, "never"
     if ALGORITHMS[config.algorithm].needs_model:
         ensemble, termination = ensemble_for(config.model, dataset)
     updates = config.train.epochs * config.train.epoch_steps
-    problem = Problem(spec.obs_dim, spec.action_dim, updates, ensemble, termination)
+    problem = Problem(spec.stacked_dim, spec.action_dim, updates, ensemble, termination)
     algorithm = ALGORITHMS[config.algorithm].build(config.agent, problem)
     schedule = schedule or schedule_of(config, algorithm)
     epoch_fn = over_seeds(make_epoch(algorithm, schedule), len(config.seeds), config.seed_axis)
@@ -83,6 +85,6 @@ def train_data(
 def initial_states(config: PolicyRunConfig, program: Program, normaliser: Normaliser, spec: Spec) -> TrainState:
     """Fresh states, one a seed; stacked rather than vmapped, so that a seed's start never depends on the others."""
     algorithm, schedule = program.algorithm, program.schedule
-    init = jax.jit(lambda key: init_training(algorithm, schedule, key, normaliser, spec.obs_dim, spec.action_dim))
+    init = jax.jit(lambda key: init_training(algorithm, schedule, key, normaliser, spec.stacked_dim, spec.action_dim))
     states = [init(key) for key in epoch_keys(seed_keys(config.seeds), 0)]
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)

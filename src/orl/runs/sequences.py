@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from orl.data.border import to_agent_action
+from orl.data.border import agent_action
 from orl.data.episodes import Dataset
+from orl.data.history import stacked_rows
 from orl.sequence.discretiser import Discretiser
 from orl.sequence.model import SequenceModel, SequenceParams
 from orl.sequence.tokens import Log
@@ -17,10 +18,9 @@ def log_of(dataset: Dataset, rows: np.ndarray) -> Log:
     """Rows, ascending, as one side of the log; stretches end with their episode or where the side does."""
     ends = np.append(np.flatnonzero(np.diff(dataset.episode_of_row[rows]) != 0), len(rows) - 1)
     last = ends[np.searchsorted(ends, np.arange(len(rows)))]
-    action = to_agent_action(dataset.action[rows], dataset.action_low, dataset.action_high)
     return Log(
-        obs=dataset.obs[rows],
-        action=np.clip(action, -1.0, 1.0).astype(np.float32),
+        obs=stacked_rows(dataset, rows)[0],
+        action=agent_action(dataset.action[rows], dataset.action_low, dataset.action_high),
         reward=dataset.reward[rows],
         terminated=dataset.terminated[rows],
         last=last,

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from orl.data.border import to_agent_action
+from orl.data.border import agent_action
 from orl.data.episodes import Dataset
+from orl.data.history import stacked_rows, with_history
 from orl.data.split import SPLIT_SEED, split_by_episode
 from orl.errors import UsageError
 from orl.planning.base import History
@@ -25,12 +26,18 @@ class Stretches(NamedTuple):
 
     Attributes:
         past: the C steps before; past.now [N, O] is where predictions begin. actions: [N, H, A] in [-1, 1] as logged.
-        real: [N, H, O] observations after each.
+        real: [N, H, O] observations after each. dataset, rows: the log, and its rows [N] where predictions begin.
     """
 
     past: History
     actions: NDArray[np.float32]
     real: NDArray[np.float32]
+    dataset: Dataset
+    rows: NDArray[np.int64]
+
+    def stacked(self, history: int) -> NDArray[np.float32]:
+        """[N, W] where predictions begin, with so many earlier observations and actions."""
+        return stacked_rows(with_history(self.dataset, history), self.rows)[0]
 
 
 def held_out_stretches(
@@ -58,12 +65,14 @@ def held_out_stretches(
     )
     chosen = rows[possible[np.linspace(0, len(possible) - 1, min(starts, len(possible))).round().astype(int)]]
     before, ahead = chosen[:, None] + np.arange(-CONTEXT, 0), chosen[:, None] + np.arange(steps)
-    action = np.clip(to_agent_action(dataset.action, dataset.action_low, dataset.action_high), -1, 1).astype(np.float32)
+    action = agent_action(dataset.action, dataset.action_low, dataset.action_high)
     length = np.full(len(chosen), CONTEXT, np.int32)
     guess = np.zeros((len(chosen), steps, action.shape[1]), np.float32)
     seen = (dataset.obs[before], action[before], dataset.reward[before], dataset.obs[chosen], length, guess)
     spread = dataset.next_obs[split.train_rows].std(axis=0, dtype=np.float64)
-    return Stretches(History(*map(jnp.asarray, seen)), action[ahead], dataset.next_obs[ahead]), np.maximum(spread, 1e-6)
+    past = History(*map(jnp.asarray, seen))
+    stretches = Stretches(past, action[ahead], dataset.next_obs[ahead], dataset, chosen)
+    return stretches, np.maximum(spread, 1e-6)
 
 
 def recent(fitted: FittedSequence, past: History) -> History:

@@ -14,6 +14,7 @@ import numpy as np
 from orl.algorithms import ALGORITHMS
 from orl.config import Preset, as_tree, build
 from orl.data.episodes import Dataset
+from orl.data.history import with_history
 from orl.data.normalise import fit_normaliser, identity_normaliser
 from orl.errors import Interrupted, UsageError
 from orl.runs.checkpoints import Checkpoints
@@ -24,7 +25,7 @@ from orl.runs.fit_model import FittedModel
 from orl.runs.interrupt import stop_requested
 from orl.runs.loading import load_split
 from orl.runs.memory_needs import policy_plan
-from orl.runs.model_supply import keep_model, model_for, model_identity
+from orl.runs.model_supply import keep_model, model_for, model_identity, refuse_other_history
 from orl.runs.policy import KIND
 from orl.runs.program import Program, initial_states, program_of, train_data
 from orl.runs.record import config_digest, dataset_identity, run_details
@@ -68,6 +69,7 @@ def train_policy(
     """
     reporter = reporter or Reporter()
     config = with_settings_of(model, config)
+    dataset = with_history(dataset, config.history)
     check_folder(path, KIND, config, dataset_identity(dataset), force=force)  # before a model is fitted in vain
     if force and model is not None and Path(model).resolve().is_relative_to(path.resolve()):
         raise UsageError(f"--force would delete {model} together with {path}; copy the model elsewhere first")
@@ -93,17 +95,19 @@ def train_policy(
 
 
 def with_settings_of(model: str | Path | None, config: PolicyRunConfig) -> PolicyRunConfig:
-    """The settings with those of the model that is actually used: its networks, its termination, its held-out episodes.
+    """The settings with those of the model that is used: its networks, termination, history and held-out episodes.
 
     Raises:
-        UsageError: the algorithm takes no model.
+        UsageError: the algorithm takes no model, or the settings ask for another history than the model's.
     """
     if model is None:
         return config
     if not ALGORITHMS[config.algorithm].needs_model:
         raise UsageError(f"{config.algorithm} uses no model; leave --model out")
     fitted = build(FitRunConfig, config_tree(load_run(Path(model), "ensemble").path))
-    return replace(config, model=fitted.model, model_seed=fitted.seed)
+    if config.history:
+        refuse_other_history(model, config.history)
+    return replace(config, model=fitted.model, model_seed=fitted.seed, history=fitted.history)
 
 
 def document(run: RunDirectory) -> dict[str, Any]:
@@ -116,6 +120,7 @@ def document(run: RunDirectory) -> dict[str, Any]:
         "algorithm": record["result"]["algorithm"],
         "dataset": record["dataset"],
         "seeds": record["seeds"],
+        "history": run.history,
         "presets": record["presets"],
         "seconds": record["seconds"],
         "versions": versions(),
@@ -134,7 +139,9 @@ def _prepare(
     """Move the data to the device, make or restore the state."""
     spec, algorithm = dataset.spec, program.algorithm
     loaded = load_split(dataset, config.model.holdout_fraction, config.model.holdout_max_rows)
-    normaliser = fit_normaliser(loaded.train.obs) if config.agent.normalise_obs else identity_normaliser(spec.obs_dim)
+    normaliser = (
+        fit_normaliser(loaded.train.obs) if config.agent.normalise_obs else identity_normaliser(spec.stacked_dim)
+    )
     # committed to the device, as what an epoch returns is: else the second epoch would compile anew
     state = jax.device_put(initial_states(config, program, normaliser, spec), jax.devices()[0])
     return Training(

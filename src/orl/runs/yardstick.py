@@ -14,29 +14,30 @@ from orl.runs.train_policy import default_policy_path, train_policy
 YARDSTICK_STEPS = 20_000  # cloning has long converged by then; it is a yardstick, not a contender
 
 
-def find_bc(root: Path, fingerprint: str) -> Path | None:
-    """A finished bc run on the data with this fingerprint below `root`."""
+def find_bc(root: Path, fingerprint: str, history: int = 0) -> Path | None:
+    """A finished bc run below `root` on the data with this fingerprint, which sees as much of the past."""
     for run in find_runs(root):
         record = run.record
         is_bc = record.get("kind") == KIND and record.get("result", {}).get("algorithm") == "bc"
-        if is_bc and run.finished and record.get("fingerprint") == fingerprint:
+        same_data = record.get("fingerprint") == fingerprint
+        if is_bc and run.finished and same_data and run.history == history:
             return run.path
     return None
 
 
 def bc_for(run: RunDirectory, root: Path, reporter: Reporter) -> Path:
     """The bc run to hold `run` against: one that is there, else a new one at the dataset's preset."""
-    return bc_on(run.record["fingerprint"], run.record["dataset"]["name"], root, reporter)
+    return bc_on(run.record["fingerprint"], run.record["dataset"]["name"], root, reporter, run.history)
 
 
-def bc_on(fingerprint: str, name: str, root: Path, reporter: Reporter) -> Path:
-    """A bc run on the dataset `name`: one that is there, else a new one at the dataset's preset."""
-    found = find_bc(root, fingerprint)
+def bc_on(fingerprint: str, name: str, root: Path, reporter: Reporter, history: int = 0) -> Path:
+    """A bc run on the dataset `name` with this history: one that is there, else a new one at the dataset's preset."""
+    found = find_bc(root, fingerprint, history)
     if found is not None:
         return found
-    config, presets = resolve_policy(name, "bc", {})
+    config, presets = resolve_policy(name, "bc", {"history": history})
     steps = min(config.train.steps, YARDSTICK_STEPS)
-    config, presets = resolve_policy(name, "bc", {"train": {"steps": steps}})
+    config, presets = resolve_policy(name, "bc", {"history": history, "train": {"steps": steps}})
     path = default_policy_path(root, config)
     reporter.message(f"no bc run on this data yet: training one into {path}")
     train_policy(load(name), config, path, root=root, presets=presets, reporter=reporter)
