@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orl_cli import bench, data, demo, evaluate, fit_model, plan, predict, runs, train_policy
+from orl_cli import bench, data, demo, evaluate, fit_model, plan, predict, runs, train_policy, tune
 
 app = typer.Typer(
     name="orl",
@@ -21,6 +21,7 @@ app.command("train-policy")(train_policy.train_policy)
 app.command("plan")(plan.plan)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
+app.command("tune")(tune.tune)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.bench)
 app.add_typer(data.app, name="data")

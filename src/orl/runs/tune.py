@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -214,6 +214,21 @@ def _judge(work: Tune, selector: Selector) -> None:
     if not trained:
         raise DivergedError("every candidate diverged, so there is nothing to select from; see the notes in tune.json")
     with work.record.timed("judgement"):
-        out = work.record.folder / "selection.json"
-        selection = selector(trained, root=work.record.folder, out=out, reporter=work.reporter)
-    work.record.update(status="finished", selection=selection)
+        folder = work.record.folder
+        selection = selector(trained, root=folder, out=folder, reporter=work.reporter)
+    work.record.update(status="finished", selection=summary(selection, entries))
+
+
+def summary(selection: Mapping[str, Any], entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What of a selection a tune shows; selection.json, which lies beside it, holds the whole of it.
+
+    Each line of the ranking has the updates of its candidate and the 95% interval of its value by fitted Q.
+    """
+    judged = {(each["run"], each["seed"]): each["estimates"]["fqe"] for each in selection["candidates"]}
+    ranking = []
+    for line in selection["ranking"]:
+        value = judged.get((line["run"], line["seed"]), selection["behaviour"])
+        updates = entries[line["label"]]["updates"] if line["label"] in entries else None
+        ranking.append({**line, "updates": updates, "low": value["low"], "high": value["high"]})
+    kept = {key: selection[key] for key in ("selected", "reason", "discount", "behaviour")}
+    return {"ranking": ranking, **kept}
