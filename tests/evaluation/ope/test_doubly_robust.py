@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tabular_logs import Mdp, all_trajectories, exact_q, exact_value, random_mdp, sample_log
 
-from orl.evaluation.ope.doubly_robust import doubly_robust, weighted_doubly_robust, weighted_doubly_robust_draws
+from orl.evaluation.ope.doubly_robust import doubly_robust, weighted_doubly_robust, weighted_shares
 from orl.evaluation.ope.importance import (
     cumulative_log_weights,
     per_decision,
@@ -97,7 +97,7 @@ def test_without_a_q_what_is_left_is_importance_sampling() -> None:
         per_decision(weights, episodes.reward, episodes, DISCOUNT),
     )
     np.testing.assert_allclose(
-        weighted_doubly_robust(weights, nothing, nothing, none, episodes, DISCOUNT)[0],
+        weighted_doubly_robust(weights, nothing, nothing, none, episodes, DISCOUNT),
         weighted_per_decision(weights, episodes.reward, episodes, DISCOUNT),
     )
 
@@ -126,11 +126,12 @@ def test_the_weighted_estimate_against_loops() -> None:
                 length = int(episodes.lengths[e])
                 expected[m] += DISCOUNT**length * now[e, length - 1] * final[m, e]
     logs = cumulative_log_weights(ratio, episodes)
-    found = weighted_doubly_robust(logs, q, v, final, episodes, DISCOUNT)
-    np.testing.assert_allclose(found.mean(axis=1), expected)
-    once = np.ones((1, 8), np.int64)
-    drawn = weighted_doubly_robust_draws(logs, q[0], v[0], final[0], episodes, DISCOUNT, once)
-    np.testing.assert_allclose(drawn, expected[:1])
+    shares = weighted_shares(logs, q, v, final, episodes, DISCOUNT)
+    assert shares.shape == (2, 8)
+    np.testing.assert_allclose(shares.mean(axis=1), expected)
+    for m in range(2):
+        found = weighted_doubly_robust(logs, q[m], v[m], final[m], episodes, DISCOUNT)
+        np.testing.assert_allclose(found, expected[m : m + 1])
 
 
 def test_in_a_world_without_chance_the_exact_q_is_all_it_takes() -> None:
@@ -147,10 +148,10 @@ def test_in_a_world_without_chance_the_exact_q_is_all_it_takes() -> None:
     parts = q[tables.state, tables.action], v[tables.state], v[tables.after[episodes.last]]
     found = weighted_doubly_robust(logs, *parts, episodes, DISCOUNT)
     first = v[tables.state[episodes.starts]]
-    assert found.mean() == pytest.approx(first.mean(), abs=1e-6)
+    assert found[0] == pytest.approx(first.mean(), abs=1e-6)
     assert 0 < episodes.cut.sum() < 15
     counts = rng.multinomial(15, np.full(15, 1 / 15), size=4)
-    drawn = weighted_doubly_robust_draws(logs, *parts, episodes, DISCOUNT, counts)
+    drawn = weighted_doubly_robust(logs, *parts, episodes, DISCOUNT, counts)
     np.testing.assert_allclose(drawn, counts @ first / 15, atol=1e-6)
 
 

@@ -66,7 +66,7 @@ def test_sampled_rollouts_have_the_closed_form_in_the_mean() -> None:
 
 @pytest.mark.parametrize("horizon", [1, 5, 25])
 def test_an_exact_tail_makes_any_horizon_right(horizon: int) -> None:
-    """One coefficient for all members, and the closed form behind the horizon: the endless value, plain or penalised."""
+    """One coefficient for all members, the closed form behind the horizon: the endless value, plain or penalised."""
     rho = 0.9 + GAIN
 
     def tail(params: Params, obs: Array) -> Array:
@@ -107,7 +107,7 @@ def test_rewards_stay_within_those_of_the_log() -> None:
 
 
 def test_members_of_an_ensemble_are_its_elites() -> None:
-    """Three linear members, elites 2 and 0: s' = s + k s, reward 2 s + 1, no termination; each row by its closed form."""
+    """Three linear members, elites 2 and 0: s' = s + k s, reward 2 s + 1, no ends; each row by its closed form."""
     config = EnsembleConfig(members=3, elites=2, hidden=(), weight_decay=(0.0,), termination="never")
     ensemble, one = Ensemble(config, 1, 1), identity_normaliser(2)
     params = ensemble.init(jax.random.key(0), one, one, one)

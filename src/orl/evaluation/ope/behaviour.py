@@ -23,7 +23,7 @@ from pydantic import Field
 from orl.chunks import cached_rows, map_chunks
 from orl.compilation import small_products
 from orl.data.normalise import Normaliser, fit_normaliser
-from orl.evaluation.ope.fqe import Positive, Rate, draw_rows
+from orl.evaluation.ope.fqe import Positive, Rate, draw_rows, zero_head
 from orl.networks import forward, stacked
 from orl.types import Array, Params, Transition
 
@@ -61,11 +61,12 @@ class BehaviourParams:
 
 def censored_log_density(action: Array, mean: Array, std: Array) -> Array:
     """[...] log-density of actions [..., A] in [-1, 1]: Gaussian inside, the tail's probability at the bounds."""
+    low, high = action <= EDGE - 1.0, action >= 1.0 - EDGE
     inside = norm.logpdf(action, mean, std)
-    below = norm.logcdf((EDGE - 1.0 - mean) / std)
-    above = norm.logcdf((mean - 1.0 + EDGE) / std)
-    each = jnp.where(action <= EDGE - 1.0, below, jnp.where(action >= 1.0 - EDGE, above, inside))
-    return jnp.sum(each, axis=-1)
+    # a tail's gradient is no number far out, and a branch that is not taken would still pass it on
+    below = norm.logcdf(jnp.where(low, (EDGE - 1.0 - mean) / std, 0.0))
+    above = norm.logcdf(jnp.where(high, (mean - 1.0 + EDGE) / std, 0.0))
+    return jnp.sum(jnp.where(low, below, jnp.where(high, above, inside)), axis=-1)
 
 
 def fit_behaviour(config: BehaviourConfig, rows: Transition, learns: NDArray[np.bool_], key: Array) -> BehaviourParams:
@@ -78,7 +79,7 @@ def fit_behaviour(config: BehaviourConfig, rows: Transition, learns: NDArray[np.
     obs = fit_normaliser(np.asarray(rows.obs))
     net_key, learn_key = jax.random.split(key)
     module = stacked(len(learns), shared_input=True)(config.hidden, 2 * rows.action.shape[1])
-    net = module.init(net_key, jnp.zeros((1, rows.obs.shape[1])))
+    net = zero_head(module.init(net_key, jnp.zeros((1, rows.obs.shape[1]))), config.hidden)
     start = BehaviourParams(net, obs, jnp.full(len(learns), -jnp.inf), config)
     seats = jnp.asarray(np.cumsum(learns, axis=1, dtype=np.int32))
     return _program()(start, jnp.asarray(rows.obs), jnp.asarray(rows.action), seats, jnp.asarray(~learns), learn_key)

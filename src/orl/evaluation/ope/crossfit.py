@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
 from orl.errors import DataError
-from orl.evaluation.ope.behaviour import BehaviourConfig, BehaviourParams, fit_behaviour
 from orl.evaluation.ope.fqe import FqeConfig, FqeParams, fit_fqe, policy_actions, q_values
 from orl.evaluation.ope.fqe_diagnosis import FqeDiagnosis, diagnose
-from orl.evaluation.ope.importance import smoothed_log_ratio
 from orl.evaluation.ope.types import Floats, Indices, LoggedEpisodes
 from orl.types import ActFn, Array, Params
 
@@ -114,27 +111,6 @@ def diagnose_crossfit(
 ) -> FqeDiagnosis:
     """Of its members, on the rows that each did not see."""
     return diagnose(fit.params, act, policy, episodes.rows, fit.multiplicity, discount)
-
-
-def crossfit_behaviour(config: BehaviourConfig, episodes: LoggedEpisodes, fold: Indices, key: Array) -> BehaviourParams:
-    """The behaviour's density, member k fitted without fold k [E] and stopped by it; at least two folds."""
-    fold_of_row = fold[episodes.of_row]
-    return fit_behaviour(config, episodes.rows, fold_of_row != np.arange(fold.max() + 1)[:, None], key)
-
-
-def crossfit_log_ratio(
-    behaviour: BehaviourParams,
-    act: ActFn,
-    policy: Params,
-    episodes: LoggedEpisodes,
-    fold: Indices,
-    bandwidth: float = 1.0,
-) -> Floats:
-    """[N] log ratio of the smoothed policy to the behaviour, by densities that did not learn from the row's episode."""
-    rows = episodes.rows
-    own = policy_actions(act, policy, rows.obs)
-    ratio = smoothed_log_ratio(behaviour, jnp.asarray(rows.obs), jnp.asarray(rows.action), own, bandwidth)
-    return _outside(ratio, fold[episodes.of_row])[0]
 
 
 def _outside(values: Array, fold: Indices) -> Floats:

@@ -40,40 +40,40 @@ def doubly_robust(
 
 
 def weighted_doubly_robust(
-    log_weights: Floats, q: NDArray, v: NDArray, final: NDArray, episodes: LoggedEpisodes, discount: float
-) -> Floats:
-    """[R, E] shares, E times over, in the weighted estimate, which is their mean over episodes.
-
-    The estimate is sum_t discount^t sum_e (w_t (r_t - Q_t) + w_{t-1} V_t), the weights normalised over episodes at each
-    step, w_{-1} the same for all. A cut episode of length L adds discount^L w_{L-1} V(final observation).
-
-    Args:
-        log_weights: [E, T] log w_{0:t}. q, v: [R, N] Q(s_t, a_t) and V(s_t). final: [R, E].
-    """
-    now, before = _weights(log_weights)
-    shares = [len(episodes) * weights / weights.sum(axis=0) for weights in (now, before)]
-    q, v, final = (np.atleast_2d(np.asarray(x, np.float64)) for x in (q, v, final))
-    members = zip(q, v, final, strict=True)
-    parts = [_parts(*member, episodes, discount) for member in members]
-    gamma = discounts(episodes, discount)
-    return np.stack([(shares[0] * surprise + shares[1] * value) @ gamma for surprise, value in parts])
-
-
-def weighted_doubly_robust_draws(
     log_weights: Floats,
     q: NDArray,
     v: NDArray,
     final: NDArray,
     episodes: LoggedEpisodes,
     discount: float,
-    counts: NDArray[np.integer],
+    counts: NDArray[np.integer] | None = None,
 ) -> Floats:
-    """[draws] the estimate anew of each bootstrap `counts` [draws, E], for the members' mean q, v [N] and final [E]."""
+    """[draws] sum_t discount^t sum_e (w_t (r_t - Q_t) + w_{t-1} V_t), weights normalised over episodes at each step.
+
+    w_{-1} is the same for all. A cut episode of length L adds discount^L w_{L-1} V(final observation).
+
+    Args:
+        log_weights: [E, T] log w_{0:t}. q, v: [N] Q(s_t, a_t) and V(s_t). final: [E].
+        counts: [draws, E] how often each bootstrap holds each episode; None for one of each.
+    """
     now, before = _weights(log_weights)
-    surprise, value = _parts(*(np.asarray(x, np.float64) for x in (q, v, final)), episodes, discount)
-    return (weighted_means(counts, now, surprise) + weighted_means(counts, before, value)) @ discounts(
-        episodes, discount
-    )
+    surprise, value = _parts(q, v, final, episodes, discount)
+    mean = weighted_means(now, surprise, counts) + weighted_means(before, value, counts)
+    return mean @ discounts(episodes, discount)
+
+
+def weighted_shares(
+    log_weights: Floats, q: NDArray, v: NDArray, final: NDArray, episodes: LoggedEpisodes, discount: float
+) -> Floats:
+    """[R, E] what each episode puts into the weighted estimate of each member, E times over: it is their mean.
+
+    Args:
+        q, v: [R, N]. final: [R, E].
+    """
+    now, before = (len(episodes) * weights / weights.sum(axis=0) for weights in _weights(log_weights))
+    parts = [_parts(*member, episodes, discount) for member in zip(q, v, final, strict=True)]
+    gamma = discounts(episodes, discount)
+    return np.stack([(now * surprise + before * value) @ gamma for surprise, value in parts])
 
 
 def _weights(log_weights: Floats) -> tuple[Floats, Floats]:
@@ -82,6 +82,7 @@ def _weights(log_weights: Floats) -> tuple[Floats, Floats]:
     return now, np.concatenate([np.ones((len(now), 1)), now[:, :-1]], axis=1)
 
 
-def _parts(q: Floats, v: Floats, final: Floats, episodes: LoggedEpisodes, discount: float) -> tuple[Floats, Floats]:
+def _parts(q: NDArray, v: NDArray, final: NDArray, episodes: LoggedEpisodes, discount: float) -> tuple[Floats, Floats]:
     """r_t - Q_t, with what lies behind a cut, and V_t, each [E, T]."""
-    return episodes.by_step(episodes.completed_reward(discount, final) - q), episodes.by_step(v)
+    surprise = episodes.completed_reward(discount, final) - np.asarray(q, np.float64)
+    return episodes.by_step(surprise), episodes.by_step(np.asarray(v, np.float64))

@@ -62,27 +62,25 @@ def per_decision(log_weights: Floats, reward: Floats, episodes: LoggedEpisodes, 
         return (np.exp(log_weights) * episodes.by_step(reward)) @ discounts(episodes, discount)
 
 
-def weighted_per_decision(log_weights: Floats, reward: Floats, episodes: LoggedEpisodes, discount: float) -> Floats:
-    """[E] shares, E times over, in sum_t discount^t sum_e w_{0:t}^e r_t^e / sum_e w_{0:t}^e, which is their mean.
-
-    Consistent, and within what the logged rewards allow.
-    """
-    weights = relative_weights(log_weights)
-    share = len(episodes) * weights / weights.sum(axis=0)
-    return (share * episodes.by_step(reward)) @ discounts(episodes, discount)
-
-
-def weighted_per_decision_draws(
-    log_weights: Floats, reward: Floats, episodes: LoggedEpisodes, discount: float, counts: NDArray[np.integer]
+def weighted_per_decision(
+    log_weights: Floats,
+    reward: Floats,
+    episodes: LoggedEpisodes,
+    discount: float,
+    counts: NDArray[np.integer] | None = None,
 ) -> Floats:
-    """[draws] the estimate anew of each bootstrap `counts` [draws, E] of the episodes."""
-    mean = weighted_means(counts, relative_weights(log_weights), episodes.by_step(reward))
+    """[draws] sum_t discount^t sum_e w_{0:t}^e r_t^e / sum_e w_{0:t}^e: consistent, and within what rewards allow.
+
+    Args:
+        counts: [draws, E] how often each bootstrap holds each episode; None for one of each.
+    """
+    mean = weighted_means(relative_weights(log_weights), episodes.by_step(reward), counts)
     return mean @ discounts(episodes, discount)
 
 
-def weighted_means(counts: NDArray[np.integer], weights: Floats, values: Floats) -> Floats:
+def weighted_means(weights: Floats, values: Floats, counts: NDArray[np.integer] | None = None) -> Floats:
     """[draws, T] means over episodes of values [E, T] by weights [E, T], each episode `counts` [draws, E] times."""
-    times = np.asarray(counts, np.float64)
+    times = np.ones((1, len(weights))) if counts is None else np.asarray(counts, np.float64)
     return (times @ (weights * values)) / (times @ weights)
 
 
