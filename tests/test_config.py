@@ -12,7 +12,9 @@ from pydantic import Field
 from orl.algorithms import ALGORITHMS
 from orl.algorithms.combo import ComboConfig
 from orl.algorithms.cql import CqlConfig
+from orl.algorithms.mobile import MobileConfig
 from orl.algorithms.mopo import MopoConfig
+from orl.algorithms.rebrac import RebracConfig
 from orl.config import build, did_you_mean, find_presets, merge, parse_assignment, presets_folder, read_toml, to_toml
 from orl.dynamics.config import EnsembleConfig
 from orl.errors import UsageError
@@ -338,6 +340,9 @@ def test_settings_of_the_papers_and_their_scale():
     assert CqlConfig().conservative_weight == 2.5
     assert (ComboConfig().real_ratio, ComboConfig().deterministic_backup) == (0.5, True)
     assert (MopoConfig().uncertainty, MopoConfig().real_ratio, MopoConfig().batch_size) == ("max_std", 0.05, 256)
+    assert (MobileConfig().samples, MobileConfig().max_alpha, MobileConfig().nonnegative_targets) == (10, 1.0, True)
+    rebrac = RebracConfig()
+    assert (rebrac.policy_noise, rebrac.noise_clip, rebrac.actor_every, rebrac.hidden) == (0.2, 0.5, 2, (256,) * 3)
 
 
 @pytest.mark.parametrize(("steps", "epoch_steps", "epochs"), [(1000, 1000, 1), (1001, 1000, 2), (1, 1000, 1)])

@@ -71,6 +71,23 @@ def sac_update(batch: int, obs: int, hidden: Widths, action: int, critics: int) 
     return target + critics * fit(batch, critic) + policy
 
 
+def td3_update(batch: int, obs: int, hidden: Widths, action: int, critics: int, actor_every: int) -> float:
+    """TD3: the target, the critics' fit, and on every `actor_every`-th update the policy's fit through the critics."""
+    actor, critic = [obs, *hidden, action], critic_widths(obs, hidden, action)
+    target = forward(batch, actor) + critics * forward(batch, critic)
+    policy = fit(batch, actor) + critics * guidance(batch, critic, action)
+    return target + critics * fit(batch, critic) + policy / actor_every
+
+
+def bellman_inconsistency(
+    rows: int, elites: int, samples: int, model: Widths, obs: int, hidden: Widths, action: int, critics: int
+) -> float:
+    """What MOBILE adds: every elite's prediction of each row, and the values of its sampled next observations."""
+    actor, critic = actor_widths(obs, hidden, action), critic_widths(obs, hidden, action)
+    drawn = rows * elites * samples
+    return elites * forward(rows, model) + forward(drawn, actor) + critics * forward(drawn, critic)
+
+
 def conservative_term(states: int, obs: int, hidden: Widths, action: int, critics: int, per_state: int) -> float:
     """What CQL and COMBO add: the critics' fit at `per_state` sampled actions of every state.
 

@@ -6,14 +6,26 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from orl.agents.config import DynaConfig, SacConfig
+from orl.agents.config import CriticConfig, RolloutConfig, Td3Config
 from orl.agents.regularisers import ConservativeConfig
 from orl.algorithms import ALGORITHMS
+from orl.algorithms.base import rows_of
 from orl.algorithms.epoch import Schedule
+from orl.algorithms.mobile import MobileConfig
+from orl.algorithms.mobrac import MobracConfig
 from orl.dynamics.config import EnsembleConfig
 from orl.runs.config import policy_config
 from orl.runs.program import schedule_of
-from orl_bench.arithmetic import actor_widths, cloning_update, conservative_term, rollout, sac_update
+from orl_bench.arithmetic import (
+    actor_widths,
+    bellman_inconsistency,
+    cloning_update,
+    conservative_term,
+    forward,
+    rollout,
+    sac_update,
+    td3_update,
+)
 from orl_bench.harness import Benchmark, Setting, Work
 from orl_bench.hopper import ACT, OBS, algorithm_of, rollout_call, training
 from orl_bench.models import MODEL, mebibytes
@@ -29,11 +41,20 @@ ALL_MEMBERS = ("mopo", "morel")  # whose rollouts ask every member about every r
 def update_flop(config: Any) -> float:
     """Operations of one update with these settings."""
     shape = (OBS, config.hidden, ACT)
-    if not isinstance(config, SacConfig):
+    if not isinstance(config, CriticConfig):
         return cloning_update(config.batch_size, *shape)
+    if isinstance(config, Td3Config):
+        flop = td3_update(config.batch_size, *shape, config.critics, config.actor_every)
+        if isinstance(config, MobracConfig) and config.anchor == "behaviour":
+            _, model_rows = rows_of(config.batch_size, config.real_ratio)
+            flop += 2 * forward(model_rows, [OBS, *config.hidden, ACT])
+        return flop
     flop = sac_update(config.batch_size, *shape, config.critics)
     if isinstance(config, ConservativeConfig):
         flop += conservative_term(config.batch_size, *shape, config.critics, 3 * config.actions_per_source)
+    if isinstance(config, MobileConfig):
+        _, model_rows = rows_of(config.batch_size, config.real_ratio)
+        flop += bellman_inconsistency(model_rows, EnsembleConfig.elites, config.samples, MODEL, *shape, config.critics)
     return flop
 
 
@@ -44,13 +65,13 @@ def update_work(
     config: Any = ALGORITHMS[name].config(**settings)
     updates = _updates(config, quick)
     overhead = None
-    if isinstance(config, DynaConfig):
+    if isinstance(config, RolloutConfig):
         config = replace(config, rollout_batch=BRANCHES, rollout_length=1)
         overhead = rollout_call(name, config, BRANCHES, 1, seeds)
     schedule = Schedule(updates, BRANCHES, 1, 1) if overhead else Schedule(updates)
     call, data = training(name, config, schedule, seeds, rows)
     networks = f"{len(config.hidden)}x{config.hidden[0]}"
-    networks += f", {config.critics} critics" if isinstance(config, SacConfig) else ""
+    networks += f", {config.critics} critics" if isinstance(config, CriticConfig) else ""
     less = f", less a rollout of {BRANCHES} rows" if overhead else ""
     return Work(
         workload=f"{seeds} seed{'s' * (seeds > 1)}, batch {config.batch_size}, {networks}, {updates} updates{less}",
@@ -88,9 +109,9 @@ def epoch_work(name: str) -> Work:
 
 def _updates(config: Any, quick: bool) -> int:
     """As many updates a call as make it long enough to time."""
-    if isinstance(config, ConservativeConfig):
+    if isinstance(config, ConservativeConfig | MobileConfig):
         return 4 if quick else 20
-    if isinstance(config, SacConfig):
+    if isinstance(config, CriticConfig):
         return 50 if quick else 100
     return 200 if quick else 500
 

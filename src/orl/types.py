@@ -39,11 +39,25 @@ class Transition(NamedTuple):
     terminated: Array
 
 
+class NextAction(NamedTuple):
+    """What was done after each row: action [..., A], and `known` [...] 1.0 where there was such an action, else 0.0."""
+
+    action: Array
+    known: Array
+
+
 class Batch(NamedTuple):
-    """What one update learns from: logged rows and rows the model made. Either may have zero rows."""
+    """What one update learns from: logged rows and rows the model made. Either may have zero rows.
+
+    Attributes:
+        real, model: [R, ...] and [M, ...].
+        real_next, model_next: `NextAction` of those rows, () for algorithms that do not ask for it.
+    """
 
     real: Transition
     model: Transition
+    real_next: Any = ()
+    model_next: Any = ()
 
 
 class Step(NamedTuple):

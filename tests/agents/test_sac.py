@@ -110,7 +110,7 @@ def test_updates_equal_an_independent_formulation(deterministic_backup):
     state = plain = jax.jit(sac.init)(jax.random.key(0), NORMALISER)
     update, reference = jax.jit(sac.update), jax.jit(plain_update, static_argnums=2)
     for key in jax.random.split(jax.random.key(1), 3):
-        state, metrics = update(key, state, BATCH)
+        state, metrics = update(key, state, BATCH, ())
         plain, want = reference(key, plain, deterministic_backup)
         for name, number in want.items():
             assert float(metrics[name]) == pytest.approx(float(number), abs=1e-5), name
@@ -147,8 +147,8 @@ def test_extra_term_reaches_the_critics_gradient_and_its_state_moves_on():
     config = SacConfig(**SETTINGS)
     bare, full = make_sac(config, ACTIONS, 100), make_sac(config, ACTIONS, 100, extra)
     key = jax.random.key(1)
-    without, metrics = jax.jit(bare.update)(key, jax.jit(bare.init)(jax.random.key(0), NORMALISER), BATCH)
-    state, extra_metrics = jax.jit(full.update)(key, jax.jit(full.init)(jax.random.key(0), NORMALISER), BATCH)
+    without, metrics = jax.jit(bare.update)(key, jax.jit(bare.init)(jax.random.key(0), NORMALISER), BATCH, ())
+    state, extra_metrics = jax.jit(full.update)(key, jax.jit(full.init)(jax.random.key(0), NORMALISER), BATCH, ())
     assert float(state.regulariser) == 8.0
     assert float(extra_metrics["extra"]) == 4.0
     assert float(extra_metrics["critic_loss"]) == pytest.approx(float(metrics["critic_loss"]))

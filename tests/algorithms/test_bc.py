@@ -19,7 +19,7 @@ def test_bimodal_actions_are_answered_by_their_mean():
     algorithm = build(BcConfig(hidden=(8,), batch_size=8, actor_learning_rate=1e-2), Problem(1, 1, 400))
 
     def step(state, key):
-        return algorithm.update(key, state, batch)
+        return algorithm.update(key, state, batch, ())
 
     state = jax.jit(algorithm.init)(jax.random.key(0), identity_normaliser(1))
     state, metrics = jax.jit(lambda state, keys: jax.lax.scan(step, state, keys))(
@@ -37,5 +37,5 @@ def test_model_rows_and_rewards_are_not_looked_at():
     algorithm = build(BcConfig(hidden=(8,), batch_size=2), Problem(1, 1, 10))
     state = jax.jit(algorithm.init)(jax.random.key(0), identity_normaliser(1))
     batch = Batch(rows._replace(reward=broken.reward, next_obs=broken.next_obs), broken)
-    _, metrics = jax.jit(algorithm.update)(jax.random.key(1), state, batch)
+    _, metrics = jax.jit(algorithm.update)(jax.random.key(1), state, batch, ())
     assert np.isfinite(metrics["actor_loss"])

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_problem import ACTIONS, LOGGED, NORMALISER, OBS, TINY, batch_for, data_for, make
+from tiny_problem import ACTIONS, LOGGED, NORMALISER, OBS, TINY, batch_for, data_for, make, world_for
 
-from orl.agents.config import SacConfig
+from orl.agents.config import CriticConfig
 from orl.algorithms import ALGORITHMS
 from orl.algorithms.base import Problem
 from orl.mdp.rollout import rollout
@@ -25,17 +25,18 @@ def case(request, quick_compiles):
     """An algorithm, a start, a batch, and the result of one jitted update."""
     algorithm = make(request.param)
     state, batch = jax.jit(algorithm.init)(jax.random.key(0), NORMALISER), batch_for(algorithm)
-    update = jax.jit(algorithm.update)
-    after, metrics = update(jax.random.key(1), state, batch)
+    update, world = jax.jit(algorithm.update), world_for(algorithm)
+    after, metrics = update(jax.random.key(1), state, batch, world)
     return SimpleNamespace(
         name=request.param,
         algorithm=algorithm,
         state=state,
         batch=batch,
+        world=world,
         update=update,
         after=after,
         metrics=metrics,
-        samples=issubclass(ALGORITHMS[request.param].config, SacConfig),
+        samples=issubclass(ALGORITHMS[request.param].config, CriticConfig),
     )
 
 
@@ -50,7 +51,7 @@ def differ(a, b):
 
 def test_update_without_jit_is_the_same_function(case):
     """No reliance on tracing, no hidden Python state."""
-    plain, metrics = case.algorithm.update(jax.random.key(1), case.state, case.batch)
+    plain, metrics = case.algorithm.update(jax.random.key(1), case.state, case.batch, case.world)
     assert_same(plain, case.after, atol=1e-5)
     assert plain._fields == case.after._fields
     for name, value in metrics.items():
@@ -58,9 +59,9 @@ def test_update_without_jit_is_the_same_function(case):
 
 
 def test_update_is_a_function_of_its_key(case):
-    again, _ = case.update(jax.random.key(1), case.state, case.batch)
+    again, _ = case.update(jax.random.key(1), case.state, case.batch, case.world)
     assert_same(again, case.after)
-    other, _ = case.update(jax.random.key(2), case.state, case.batch)
+    other, _ = case.update(jax.random.key(2), case.state, case.batch, case.world)
     assert differ(other, case.after) == case.samples  # behaviour cloning draws nothing
 
 
@@ -98,6 +99,11 @@ def test_every_learned_part_moves(case):
             kernels = zip(*(jax.tree.leaves(getattr(s, part)) for s in (case.state, case.after)), strict=True)
             for old, new in kernels:
                 assert all(not np.array_equal(o, n) for o, n in zip(old, new, strict=True))  # each critic of the stack
+    for old, new in zip(
+        *(jax.tree.leaves(getattr(s, "target_actor", ())) for s in (case.state, case.after)), strict=True
+    ):
+        assert not np.array_equal(old, new)
+    if "log_alpha" in case.state._fields:
         assert float(case.after.log_alpha) != float(case.state.log_alpha)
 
 
@@ -118,6 +124,7 @@ def test_policy_acts_in_the_box_and_without_a_key_always_the_same(case):
 def test_rows_add_up_to_the_batch(case):
     algorithm = case.algorithm
     assert algorithm.real_rows + algorithm.model_rows == TINY["batch_size"]
+    assert algorithm.model_rows or not algorithm.model_next
     if ALGORITHMS[case.name].needs_model:
         assert algorithm.real_rows == TINY["batch_size"] * TINY["real_ratio"]
     else:
@@ -132,10 +139,12 @@ def test_share_of_logged_rows_is_rounded_down_as_in_the_papers(ratio, real):
     assert (algorithm.real_rows, algorithm.model_rows) == (real, 256 - real)
 
 
-def test_model_rows_of_a_real_ratio_of_one_are_none():
-    algorithm = make("combo", real_ratio=1.0)
+@pytest.mark.parametrize("name", ["combo", "mobile", "mobrac"])
+def test_model_rows_of_a_real_ratio_of_one_are_none(name):
+    algorithm = make(name, real_ratio=1.0)
+    assert algorithm.model_rows == 0
     state = jax.jit(algorithm.init)(jax.random.key(0), NORMALISER)
-    _, metrics = jax.jit(algorithm.update)(jax.random.key(1), state, batch_for(algorithm))
+    _, metrics = jax.jit(algorithm.update)(jax.random.key(1), state, batch_for(algorithm), world_for(algorithm))
     assert all(np.isfinite(value) for value in metrics.values())
 
 
@@ -149,8 +158,8 @@ def test_state_is_restored_exactly_from_a_checkpoint(case, tmp_path: Path):
     assert jax.tree.structure(items["state"]) == jax.tree.structure(case.after)
     assert_same(items["state"], case.after)
     assert_same(items["policy"], policy)
-    again = case.update(jax.random.key(2), items["state"], case.batch)
-    assert_same(again, case.update(jax.random.key(2), case.after, case.batch))
+    again = case.update(jax.random.key(2), items["state"], case.batch, case.world)
+    assert_same(again, case.update(jax.random.key(2), case.after, case.batch, case.world))
 
 
 def test_model_based_algorithms_roll_out(case):
@@ -201,5 +210,17 @@ def test_combo_pushes_down_at_the_states_it_is_told(rho):
     state = jax.jit(algorithm.init)(jax.random.key(0), NORMALISER)
     batch = batch_for(algorithm)
     real = batch.real._replace(next_obs=jnp.full_like(batch.real.next_obs, jnp.nan))
-    _, metrics = jax.jit(algorithm.update)(jax.random.key(1), state, batch._replace(real=real))
+    _, metrics = jax.jit(algorithm.update)(jax.random.key(1), state, batch._replace(real=real), world_for(algorithm))
     assert bool(np.isnan(metrics["conservative_gap"])) == (rho == "mixture")
+
+
+def test_a_state_begins_at_the_policy_it_adopts(case):
+    """The mode is the given policy's everywhere; nothing else of the state but its targets of the actor is another."""
+    given = case.algorithm.policy(jax.jit(case.algorithm.init)(jax.random.key(8), NORMALISER))
+    given = given._replace(normaliser=jax.tree.map(lambda x: x + 0.25, given.normaliser))
+    state = case.algorithm.adopt(case.state, given)
+    obs = jax.random.normal(jax.random.key(3), (20, OBS))
+    mode, want = (case.algorithm.act(params, None, obs) for params in (case.algorithm.policy(state), given))
+    np.testing.assert_array_equal(mode, want)
+    others = [name for name in case.state._fields if name not in ("policy", "target_actor")]
+    assert_same([getattr(state, name) for name in others], [getattr(case.state, name) for name in others])

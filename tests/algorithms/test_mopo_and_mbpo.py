@@ -48,7 +48,7 @@ def test_updates_of_mopo_and_mbpo_are_the_same():
     mopo, mbpo = make("mopo", penalty_coef=1e6), make("mbpo")
     assert (mopo.real_rows, mopo.model_rows) == (mbpo.real_rows, mbpo.model_rows)
     state, batch = jax.jit(mopo.init)(jax.random.key(0), NORMALISER), batch_for(mopo)
-    results = [jax.jit(a.update)(jax.random.key(1), state, batch) for a in (mopo, mbpo)]
+    results = [jax.jit(a.update)(jax.random.key(1), state, batch, model_params()) for a in (mopo, mbpo)]
     for a, b in zip(*map(jax.tree.leaves, results), strict=True):
         np.testing.assert_array_equal(a, b)
 

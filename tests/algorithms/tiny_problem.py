@@ -17,7 +17,7 @@ from orl.data.normalise import Normaliser, identity_normaliser
 from orl.dynamics.config import EnsembleConfig
 from orl.dynamics.ensemble import Ensemble
 from orl.runs.seeds import epoch_keys, over_seeds, seed_keys
-from orl.types import Batch, Transition
+from orl.types import Batch, NextAction, Transition
 
 OBS, ACTIONS, LOGGED = 3, 2, 40
 ENSEMBLE = Ensemble(EnsembleConfig(members=3, elites=2, hidden=(8,), weight_decay=(0.0, 0.0)), OBS, ACTIONS)
@@ -57,7 +57,10 @@ def random_rows(key: jax.Array, n: int) -> Transition:
 def batch_for(algorithm: Algorithm) -> Batch:
     """One batch with the numbers of rows the algorithm asks for."""
     real_key, model_key = jax.random.split(jax.random.key(5))
-    return Batch(random_rows(real_key, algorithm.real_rows), random_rows(model_key, algorithm.model_rows))
+    real, model = random_rows(real_key, algorithm.real_rows), random_rows(model_key, algorithm.model_rows)
+    follows = (random_rows(key, rows.reward.shape[0]) for key, rows in ((model_key, real), (real_key, model)))
+    real_next, model_next = (NextAction(rows.action, 1.0 - rows.terminated) for rows in follows)
+    return Batch(real, model, real_next if algorithm.real_next else (), model_next if algorithm.model_next else ())
 
 
 def schedule_for(algorithm: Algorithm, updates: int) -> Schedule:
@@ -65,11 +68,17 @@ def schedule_for(algorithm: Algorithm, updates: int) -> Schedule:
     return Schedule(updates, 6, 2, 2) if algorithm.step else Schedule(updates)
 
 
+def world_for(algorithm: Algorithm) -> Any:
+    """What the algorithm makes of the unfitted ensemble and the log; () without a model."""
+    logged = random_rows(jax.random.key(6), LOGGED)
+    return jax.jit(algorithm.world)(model_params(), logged) if algorithm.step else ()
+
+
 def data_for(algorithm: Algorithm) -> TrainData:
     """What an epoch reads."""
     logged = random_rows(jax.random.key(6), LOGGED)
-    world = jax.jit(algorithm.world)(model_params(), logged) if algorithm.step else ()
-    return TrainData(logged, logged.obs, world)
+    continues = jnp.arange(LOGGED) % 10 != 9 if algorithm.real_next else ()
+    return TrainData(logged, logged.obs, world_for(algorithm), continues)
 
 
 def start_states(algorithm: Algorithm, schedule: Schedule, seeds: tuple[int, ...]) -> TrainState:

@@ -14,7 +14,7 @@ from orl.algorithms.epoch import Schedule
 from orl.dynamics.fit import fit_data, init_fit
 from orl.dynamics.fit import make_epoch as make_fit_epoch
 from orl.mdp.rollout import rollout as roll
-from orl.types import Batch
+from orl.types import Batch, NextAction
 from orl_bench import arithmetic
 from orl_bench.hopper import ACT, OBS, algorithm_of, logged, model, start_states
 from orl_bench.models import MODEL
@@ -26,10 +26,15 @@ SHAPE = (OBS, (256, 256, 256), ACT)
 def update_products(name: str, **settings: Any) -> tuple[Any, float]:
     """An algorithm's settings, and the products of one of its updates."""
     config = ALGORITHMS[name].config(**settings)
-    algorithm, _ = algorithm_of(name, config, 10)
+    algorithm, params = algorithm_of(name, config, 10)
     state = jax.eval_shape(lambda: jax.tree.map(lambda x: x[0], start_states(algorithm, Schedule(1, 8, 1, 1), 1).agent))
     rows = jax.eval_shape(lambda: (logged(algorithm.real_rows), logged(algorithm.model_rows)))
-    return config, products_of(lambda key, *rest: algorithm.update(key, *rest), jax.random.key(0), state, Batch(*rows))
+    world = jax.eval_shape(algorithm.world, params, logged(100)) if algorithm.step else ()
+    batch = Batch(*rows)
+    if algorithm.real_next:
+        batch = batch._replace(real_next=NextAction(batch.real.action, batch.real.reward))
+    arguments = jax.random.key(0), state, batch, world
+    return config, products_of(lambda key, *rest: algorithm.update(key, *rest), *arguments)
 
 
 # The programs compute more than is needed by these factors: dead columns of first layers; for bc the unused half of
@@ -40,6 +45,21 @@ def update_products(name: str, **settings: Any) -> tuple[Any, float]:
 def test_policy_updates(name: str, factor: float) -> None:
     config, done = update_products(name)
     assert ALL <= done / update_flop(config) <= factor
+
+
+@pytest.mark.parametrize(("name", "factor"), [("rebrac", 1.02), ("mobrac", 1.02), ("mobile", 1.05)])
+def test_updates_held_near_the_data(name: str, factor: float) -> None:
+    """With an actor moved at every update, for a branch's products are counted whether it is taken or not."""
+    config, done = update_products(name, **({} if name == "mobile" else {"actor_every": 1}))
+    assert ALL <= done / update_flop(config) <= factor
+
+
+def test_a_rarer_actor_needs_less() -> None:
+    """Every second update is without its fit and its way through two critics."""
+    often, half = (update_flop(ALGORITHMS["rebrac"].config(actor_every=every)) for every in (1, 2))
+    fitted = arithmetic.fit(1024, [OBS, 256, 256, 256, ACT])
+    through = 2 * arithmetic.guidance(1024, arithmetic.critic_widths(OBS, (256, 256, 256), ACT), ACT)
+    assert often - half == pytest.approx((fitted + through) / 2)
 
 
 def test_wide_critics() -> None:

@@ -43,6 +43,17 @@ def test_rows_fill_the_slots_in_order_and_wrap_around() -> None:
     assert (int(ring.head), int(ring.size)) == (1, 5)
 
 
+def test_next_actions_stay_beside_their_rows() -> None:
+    """By hand, capacity 3: next action 7 id; of ids 1-4 the second is dead, and 5 lands over 1."""
+    ring = empty_ring(3, 2, 1, next_action=True)
+    assert empty_ring(3, 2, 1).next_action == ()
+    for ids, alive in (((1, 2, 3, 4), (True, False, True, True)), ((5,), (True,))):
+        given = 7.0 * jnp.asarray(ids, jnp.float32)[:, None]
+        ring = jitted_insert(ring, rows(np.asarray(ids)), jnp.asarray(alive), given)
+    np.testing.assert_array_equal(ring.rows.obs[:, 0], [5, 3, 4])
+    np.testing.assert_array_equal(ring.next_action[:, 0], [35, 21, 28])
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_the_buffer_holds_the_newest_live_rows(seed: int) -> None:
     """Random insertions with random dead rows: contents, slots, head and size equal a list's, field by field."""

@@ -95,7 +95,7 @@ def first_update() -> Any:
     config = settings_of("mbpo")
     algorithm = ALGORITHMS["mbpo"].build(config, Problem(OBS, ACTIONS, 1000, ENSEMBLE))
     before, batch = start_of(algorithm), Batch(rows("real", BATCH // 2), rows("model", BATCH // 2))
-    after, metrics = jax.jit(algorithm.update)(jax.random.key(4), before, batch)
+    after, metrics = jax.jit(algorithm.update)(jax.random.key(4), before, batch, ())
     return {"metrics": metrics} | learned(config, before, after)
 
 

@@ -56,7 +56,7 @@ def one_epoch(algorithm: Algorithm, params: EnsembleParams) -> tuple[TrainState,
     empty = jax.tree.map(lambda x: jnp.zeros((20, *x.shape[1:])), logged)
     algorithm = algorithm._replace(
         init=lambda key, normaliser: Batch(empty, empty),
-        update=lambda key, state, batch: (batch, {}),
+        update=lambda key, state, batch, world: (batch, {}),
         policy=lambda state: None,
         rollout_act=uniform_act(1),
     )
@@ -82,7 +82,7 @@ def ruinous() -> tuple[TrainState, Transition]:
 def test_logged_rows_reach_the_update_unpenalised(ruinous: tuple[TrainState, Transition]) -> None:
     """M5, M7: with lambda = 1e6 the model's rows are ruined and every logged row is still the log's, whole."""
     state, logged = ruinous
-    real, model = state.agent
+    real, model, *_ = state.agent
     assert real.reward.shape == model.reward.shape == (20,)
     row = np.asarray(real.obs[:, 0]).astype(int)
     assert len(set(row.tolist())) > 5

@@ -11,7 +11,7 @@ import pytest
 
 from orl.data.catalog import load
 from orl.data.episodes import Dataset
-from orl.runs.loading import load_split, transitions
+from orl.runs.loading import continues, load_split, transitions
 
 
 def counting_log(lengths: tuple[int, ...]) -> Dataset:
@@ -79,3 +79,18 @@ def test_every_seed_is_judged_on_the_same_rows(
     held = load_split(data, 0.1, 20_000).holdout
     drift = np.asarray(held.obs, np.float64) - np.asarray(held.next_obs, np.float64)
     assert other["persistence_per_dim"] == pytest.approx(np.sqrt((drift**2).mean(axis=0)), rel=1e-6)
+
+
+def test_rows_continue_inside_an_episode_and_nowhere_else() -> None:
+    """Episodes of rows 0-2, 3-4 and 5-8. The middle one is held out, then single rows are."""
+    data = counting_log((3, 2, 4))
+    assert continues(data, np.arange(9)).tolist() == [1, 1, 0, 1, 0, 1, 1, 1, 0]
+    assert continues(data, np.array([0, 1, 2, 5, 6, 7, 8])).tolist() == [1, 1, 0, 1, 1, 1, 0]
+    assert continues(data, np.array([0, 2, 3, 4, 6, 8])).tolist() == [0, 0, 1, 0, 0, 0]
+
+
+def test_training_rows_know_where_their_episodes_go_on() -> None:
+    data = counting_log(tuple([5] * 20))
+    loaded = load_split(data, 0.3, 1000)
+    row = np.asarray(loaded.train.obs)[:, 0].astype(int)
+    np.testing.assert_array_equal(loaded.continues, row % 5 != 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import NamedTuple, Protocol
 
@@ -31,6 +32,24 @@ def make_actor(config: PolicyConfig, action_dim: int) -> Actor:
 def init_policy(actor: Actor, key: Array, normaliser: Normaliser) -> PolicyParams:
     """Fresh policy parameters; the key is consumed."""
     return PolicyParams(actor.init(key, jnp.zeros((1, normaliser.mean.shape[0]))), normaliser)
+
+
+def with_spread(policy: PolicyParams, log_std: float) -> PolicyParams:
+    """The same modes, and before squashing a standard deviation of exp(log_std) everywhere, which can be learned on.
+
+    The spread of a policy that was cloned by its mode is untrained.
+    """
+    net = policy.actor["params"]["MLP_0"]
+    name = f"Dense_{sum(layer.startswith('Dense_') for layer in net) - 1}"
+    kernel, bias = net[name]["kernel"], net[name]["bias"]
+    half = bias.shape[-1] // 2
+    head = {"kernel": kernel.at[..., half:].set(0.0), "bias": bias.at[..., half:].set(log_std)}
+    return policy._replace(actor={"params": {"MLP_0": {**net, name: head}}})
+
+
+def gaussian_log_std(entropy: float) -> float:
+    """log of the standard deviation of a Gaussian in one dimension of so many nats: h = log(std) + log(2 pi e) / 2."""
+    return entropy - 0.5 * math.log(2.0 * math.pi * math.e)
 
 
 def actor_optimiser(config: PolicyConfig, total_updates: int) -> optax.GradientTransformation:

@@ -6,7 +6,7 @@ Reference: arXiv:1812.05905 (twin critics, automatic temperature).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -16,17 +16,21 @@ from orl.agents.actor import (
     PolicyParams,
     SampleFn,
     actor_optimiser,
+    gaussian_log_std,
     init_policy,
     make_actor,
     make_sample,
     soft_policy_loss,
     temperature_loss,
+    with_spread,
 )
 from orl.agents.config import SacConfig
 from orl.agents.critic import polyak_average, soft_td_target, td_loss
 from orl.data.normalise import Normaliser
 from orl.networks import Critics, forward
 from orl.types import Array, Batch, Metrics, Params, Transition
+
+BACKUP_STREAM = 2  # folded into the critic's key, whose own draws are the children 0 and 1 of a split
 
 
 class SacState(NamedTuple):
@@ -43,12 +47,16 @@ class SacState(NamedTuple):
 
 
 class Sac(NamedTuple):
-    """The parts algorithms are built from: `init(key, normaliser)`, `update(key, state, batch)`, `q`, `sample`."""
+    """What algorithms are built from: `init(key, normaliser)`, `update(key, state, batch, world)`, `q`, `sample`.
+
+    `begin_at(state, policy)` starts from a policy of which only the mode was learned, at the entropy aimed at.
+    """
 
     init: Callable[[Array, Normaliser], SacState]
-    update: Callable[[Array, SacState, Batch], tuple[SacState, Metrics]]
+    update: Callable[[Array, SacState, Batch, Params], tuple[SacState, Metrics]]
     q: Callable[[Params, Normaliser, Array, Array], Array]
     sample: SampleFn
+    begin_at: Callable[[SacState, PolicyParams], SacState]
 
 
 class Regulariser(NamedTuple):
@@ -70,6 +78,22 @@ NO_REGULARISER = Regulariser(
 )
 
 
+class Backup(Protocol):
+    """(key, state, batch, world, target [R+M]) -> (the target that is learned [R+M], metrics); the key is consumed.
+
+    Rows are ordered as `join` orders them. `world` is the model's parameters, () without a model.
+    """
+
+    def __call__(
+        self, key: Array, state: SacState, batch: Batch, world: Params, target: Array
+    ) -> tuple[Array, Metrics]: ...
+
+
+def plain_backup(key: Array, state: SacState, batch: Batch, world: Params, target: Array) -> tuple[Array, Metrics]:
+    """The target as it is."""
+    return target, {}
+
+
 def join(batch: Batch) -> Transition:
     """Logged and model rows as one batch, logged first."""
     return jax.tree.map(lambda real, model: jnp.concatenate([real, model]), batch.real, batch.model)
@@ -85,7 +109,13 @@ def critic_values(config: SacConfig) -> Callable[[Params, Normaliser, Array, Arr
     return q
 
 
-def make_sac(config: SacConfig, action_dim: int, total_updates: int, regulariser: Regulariser = NO_REGULARISER) -> Sac:
+def make_sac(
+    config: SacConfig,
+    action_dim: int,
+    total_updates: int,
+    regulariser: Regulariser = NO_REGULARISER,
+    backup: Backup = plain_backup,
+) -> Sac:
     """Soft actor-critic for a problem of `action_dim` actions, trained for `total_updates`."""
     actor = make_actor(config, action_dim)
     critics = Critics(config.hidden, config.critics, config.layer_norm)
@@ -111,15 +141,20 @@ def make_sac(config: SacConfig, action_dim: int, total_updates: int, regulariser
             regulariser=regulariser.init(),
         )
 
-    def update_critic(key: Array, state: SacState, batch: Batch) -> tuple[SacState, Metrics]:
+    def temperature(state: SacState) -> Array:
+        alpha = jnp.exp(state.log_alpha)
+        return alpha if config.max_alpha is None else jnp.minimum(alpha, config.max_alpha)
+
+    def update_critic(key: Array, state: SacState, batch: Batch, world: Params) -> tuple[SacState, Metrics]:
         rows, normaliser = join(batch), state.policy.normaliser
         next_key, regulariser_key = jax.random.split(key)
         next_action, next_log_prob = sample(state.policy, next_key, rows.next_obs)
         next_q = q(state.target_critic, normaliser, rows.next_obs, next_action)
-        alpha = 0.0 if config.deterministic_backup else jnp.exp(state.log_alpha)
+        alpha = 0.0 if config.deterministic_backup else temperature(state)
         target = soft_td_target(
             rows.reward, rows.terminated, next_q, next_log_prob, discount=config.discount, alpha=alpha
         )
+        target, backup_metrics = backup(jax.random.fold_in(key, BACKUP_STREAM), state, batch, world, target)
 
         def loss_fn(critic: Params) -> tuple[Array, tuple]:
             values = q(critic, normaliser, rows.obs, rows.action)
@@ -137,10 +172,10 @@ def make_sac(config: SacConfig, action_dim: int, total_updates: int, regulariser
             target_critic=polyak_average(state.target_critic, critic, config.polyak),
             regulariser=regulariser_state,
         )
-        return state, {"critic_loss": loss, "q": value} | extra_metrics
+        return state, {"critic_loss": loss, "q": value} | extra_metrics | backup_metrics
 
     def update_actor(key: Array, state: SacState, rows: Transition) -> tuple[SacState, Metrics]:
-        normaliser, alpha = state.policy.normaliser, jnp.exp(state.log_alpha)
+        normaliser, alpha = state.policy.normaliser, temperature(state)
 
         def loss_fn(params: Params) -> tuple[Array, Array]:
             action, log_prob = sample(PolicyParams(params, normaliser), key, rows.obs)
@@ -158,10 +193,13 @@ def make_sac(config: SacConfig, action_dim: int, total_updates: int, regulariser
         )
         return state, {"actor_loss": loss, "entropy": -jnp.mean(log_prob), "alpha": alpha}
 
-    def update(key: Array, state: SacState, batch: Batch) -> tuple[SacState, Metrics]:
+    def update(key: Array, state: SacState, batch: Batch, world: Params) -> tuple[SacState, Metrics]:
         critic_key, actor_key = jax.random.split(key)
-        state, critic_metrics = update_critic(critic_key, state, batch)
+        state, critic_metrics = update_critic(critic_key, state, batch, world)
         state, actor_metrics = update_actor(actor_key, state, join(batch))
         return state, critic_metrics | actor_metrics
 
-    return Sac(init, update, q, sample)
+    def begin_at(state: SacState, policy: PolicyParams) -> SacState:
+        return state._replace(policy=with_spread(policy, gaussian_log_std(config.target_entropy_per_dim)))
+
+    return Sac(init, update, q, sample, begin_at)

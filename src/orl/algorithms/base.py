@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from orl.agents.actor import make_act, make_actor
+from orl.agents.actor import PolicyParams, make_act, make_actor
 from orl.agents.config import DynaConfig, PolicyConfig
 from orl.agents.sac import Sac
 from orl.data.normalise import Normaliser
@@ -36,6 +36,15 @@ def _the_model_itself(model: Params, logged: Transition) -> Params:
     return model
 
 
+def replace_policy(state: Any, policy: PolicyParams) -> Any:
+    """The state with this policy in it, for states that hold it once."""
+    return state._replace(policy=policy)
+
+
+def _no_caution(config: Any, logged: Transition) -> str:
+    return ""
+
+
 def _no_rollout_metrics(world: Params, rollout: Rollout) -> Metrics:
     return {}
 
@@ -45,58 +54,73 @@ class Algorithm(NamedTuple):
 
     Attributes:
         init: (key, normaliser of observations) -> State. The key is consumed.
-        update: (key, State, Batch) -> (State, metrics). One gradient step.
+        update: (key, State, Batch, world) -> (State, metrics). One gradient step; the world is () without a model.
         policy: State -> the parameters `act` takes.
         act: the learned policy.
         real_rows, model_rows: rows of each kind in a batch.
         step: the pessimistic (or bare) model to roll out in, None for model-free algorithms.
         rollout_act: the policy that rolls out in it.
-        world: (model params, all logged training rows) -> the params `step` takes; runs once, before training.
+        real_next, model_next: whether batches carry the action that followed each logged row, each model row.
+        adopt: (State, PolicyParams) -> State that begins at this policy.
+        world: (model params, all logged training rows) -> what `step` and `update` take; runs once, before training.
         rollout_metrics: (world, rollout) -> what is worth logging of it.
     """
 
     init: Callable[[Array, Normaliser], Any]
-    update: Callable[[Array, Any, Batch], tuple[Any, Metrics]]
+    update: Callable[[Array, Any, Batch, Params], tuple[Any, Metrics]]
     policy: Callable[[Any], Params]
     act: ActFn
     real_rows: int
     model_rows: int = 0
     step: StepFn | None = None
     rollout_act: ActFn | None = None
+    real_next: bool = False
+    model_next: bool = False
+    adopt: Callable[[Any, PolicyParams], Any] = replace_policy
     world: Callable[[Params, Transition], Params] = _the_model_itself
     rollout_metrics: Callable[[Params, Rollout], Metrics] = _no_rollout_metrics
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of ALGORITHMS: the settings' class, the builder, one sentence, and what it needs."""
+    """A line of ALGORITHMS: the settings' class, the builder, one sentence, and what it needs.
+
+    `caution(settings, logged rows)` is a line to tell the user before training, or "".
+    """
 
     config: type[PolicyConfig]
     build: Callable[[Any, Problem], Algorithm]
     summary: str
     needs_model: bool = True
+    caution: Callable[[Any, Transition], str] = _no_caution
 
 
-def sac_policy(state: Any) -> Params:
-    """The policy's parameters inside a soft actor-critic state."""
+def policy_in(state: Any) -> Params:
+    """The policy's parameters inside a state that calls them so."""
     return state.policy
 
 
 def dyna(config: DynaConfig, problem: Problem, sac: Sac, step: StepFn, **extra: Any) -> Algorithm:
     """Soft actor-critic on logged rows and rollouts of `step` by the current policy: MBPO's shape and its heirs'."""
     act = make_act(make_actor(config, problem.action_dim))
-    real_rows = int(config.batch_size * config.real_ratio)
-    parts: dict[str, Any] = {"rollout_act": act} | extra
+    real_rows, model_rows = rows_of(config.batch_size, config.real_ratio)
+    parts: dict[str, Any] = {"rollout_act": act, "adopt": sac.begin_at} | extra
     return Algorithm(
         init=sac.init,
         update=sac.update,
-        policy=sac_policy,
+        policy=policy_in,
         act=act,
         real_rows=real_rows,
-        model_rows=config.batch_size - real_rows,
+        model_rows=model_rows,
         step=step,
         **parts,
     )
+
+
+def rows_of(batch_size: int, real_ratio: float) -> tuple[int, int]:
+    """(logged, model) rows of a batch; the logged share is rounded down, as in the papers' code."""
+    real = int(batch_size * real_ratio)
+    return real, batch_size - real
 
 
 def ensemble_of(problem: Problem) -> Ensemble:

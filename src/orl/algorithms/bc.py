@@ -36,7 +36,7 @@ def build(config: BcConfig, problem: Problem) -> Algorithm:
         policy = init_policy(actor, key, normaliser)
         return BcState(policy, adam.init(policy.actor))
 
-    def update(key: Array, state: BcState, batch: Batch) -> tuple[BcState, Metrics]:
+    def update(key: Array, state: BcState, batch: Batch, world: Params) -> tuple[BcState, Metrics]:
         def loss_fn(params: Params) -> Array:
             action = act(state.policy._replace(actor=params), None, batch.real.obs)
             return cloning_loss(action, batch.real.action)

@@ -8,7 +8,7 @@ from orl.agents.actor import make_act, make_actor, make_sample
 from orl.agents.config import NonNegative, Positive, Rate, SacConfig
 from orl.agents.regularisers import ConservativeConfig, conservative_regulariser
 from orl.agents.sac import critic_values, make_sac
-from orl.algorithms.base import Algorithm, Entry, Problem, sac_policy
+from orl.algorithms.base import Algorithm, Entry, Problem, policy_in
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def build(config: CqlConfig, problem: Problem) -> Algorithm:
         rho=lambda batch: (batch.real.obs, batch.real.next_obs),
     )
     sac = make_sac(config, problem.action_dim, problem.total_updates, regulariser)
-    return Algorithm(sac.init, sac.update, sac_policy, make_act(actor), real_rows=config.batch_size)
+    return Algorithm(sac.init, sac.update, policy_in, make_act(actor), real_rows=config.batch_size, adopt=sac.begin_at)
 
 
 ENTRY = Entry(CqlConfig, build, "conservative critic on the log alone, no model", needs_model=False)

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 
 from orl.algorithms.base import Algorithm
-from orl.data.buffer import Ring, empty_ring, insert, sample, take
+from orl.data.buffer import Ring, empty_ring, insert, sample_slots, take
 from orl.data.normalise import Normaliser
-from orl.mdp.rollout import rollout
-from orl.types import Array, Batch, Metrics, Params, Transition
+from orl.mdp.rollout import Rollout, rollout
+from orl.types import Array, Batch, Metrics, NextAction, Params, Transition
 
 
 class TrainState(NamedTuple):
@@ -23,11 +23,17 @@ class TrainState(NamedTuple):
 
 
 class TrainData(NamedTuple):
-    """Arrays every epoch reads: logged rows [N, ...], states to branch from [M, O], and the model's parameters."""
+    """Arrays every epoch reads.
+
+    Attributes:
+        logged: [N, ...] rows. starts: [M, O] states to branch from. world: what `step` and `update` take.
+        continues: [N] bool, whether the next row is the same episode's next step; () where no batch needs to know.
+    """
 
     logged: Transition
     starts: Array
     world: Params
+    continues: Any = ()
 
 
 class Schedule(NamedTuple):
@@ -49,7 +55,7 @@ def init_training(
     ring: Any = ()
     if algorithm.step is not None:
         capacity = schedule.rollout_batch * schedule.rollout_length * schedule.retain_epochs
-        ring = empty_ring(capacity, obs_dim, action_dim)
+        ring = empty_ring(capacity, obs_dim, action_dim, next_action=algorithm.model_next)
     return TrainState(algorithm.init(key, normaliser), ring)
 
 
@@ -68,9 +74,8 @@ def make_epoch(algorithm: Algorithm, schedule: Schedule) -> Epoch:
 
         def update(agent: Any, key: Array) -> tuple[Any, Metrics]:
             real_key, model_key, agent_key = jax.random.split(key, 3)
-            real = _draw_logged(data.logged, real_key, algorithm.real_rows)
-            model = sample(ring, model_key, algorithm.model_rows) if algorithm.model_rows else _none_of(data.logged)
-            return algorithm.update(agent_key, agent, Batch(real, model))
+            batch = _draw(algorithm, data, ring, real_key, model_key)
+            return algorithm.update(agent_key, agent, batch, data.world)
 
         agent, update_metrics = jax.lax.scan(update, state.agent, jax.random.split(update_key, schedule.updates))
         metrics = metrics | jax.tree.map(jnp.mean, update_metrics)
@@ -85,15 +90,10 @@ def _refill(
     """Branch from random start states and put what is alive into the buffer."""
     start_key, roll_key = jax.random.split(key)
     start = data.starts[jax.random.randint(start_key, (schedule.rollout_batch,), 0, data.starts.shape[0])]
-    result = rollout(
-        algorithm.step,  # type: ignore[arg-type]
-        algorithm.rollout_act,  # type: ignore[arg-type]
-        data.world,
-        algorithm.policy(state.agent),
-        roll_key,
-        start,
-        schedule.rollout_length,
-    )
+    step, act, policy = algorithm.step, algorithm.rollout_act, algorithm.policy(state.agent)
+    assert step is not None
+    assert act is not None
+    result = rollout(step, act, data.world, policy, roll_key, start, schedule.rollout_length)
     flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), (result.steps, result.alive))
     rows = jnp.sum(result.alive)
     metrics = {
@@ -101,12 +101,31 @@ def _refill(
         "rollout_rows": rows.astype(jnp.float32),
         "rollout_terminated": jnp.sum(jnp.where(result.alive, result.steps.terminated, 0.0)) / schedule.rollout_batch,
     }
-    return insert(state.ring, *flat), metrics | algorithm.rollout_metrics(data.world, result)
+    following: Any = ()
+    if algorithm.model_next:
+        beyond = act(policy, jax.random.fold_in(key, 2), result.steps.next_obs[-1])  # children 0 and 1 are used above
+        following = next_rollout_action(result, beyond).reshape(flat[0].action.shape)
+    return insert(state.ring, flat[0], flat[1], following), metrics | algorithm.rollout_metrics(data.world, result)
 
 
-def _draw_logged(logged: Transition, key: Array, rows: int) -> Transition:
-    return take(logged, jax.random.randint(key, (rows,), 0, logged.reward.shape[0]))
+def next_rollout_action(rollout: Rollout, beyond: Array) -> Array:
+    """[H, B, A] what each row of a rollout did next; `beyond` [B, A] is done at the states where it stops."""
+    return jnp.concatenate([rollout.steps.action[1:], beyond[None]])
 
 
-def _none_of(rows: Transition) -> Transition:
-    return jax.tree.map(lambda x: x[:0], rows)
+def next_logged_action(data: TrainData, index: Array) -> NextAction:
+    """The logged action after the rows `index` [B]; unknown after an episode's last step."""
+    after = jnp.minimum(index + 1, data.logged.reward.shape[0] - 1)
+    return NextAction(data.logged.action[after], data.continues[index].astype(jnp.float32))
+
+
+def _draw(algorithm: Algorithm, data: TrainData, ring: Any, real_key: Array, model_key: Array) -> Batch:
+    """The rows of one update, with the actions that followed them where the algorithm asks for those."""
+    index = jax.random.randint(real_key, (algorithm.real_rows,), 0, data.logged.reward.shape[0])
+    real, real_next = take(data.logged, index), next_logged_action(data, index) if algorithm.real_next else ()
+    if not algorithm.model_rows:
+        none = jax.tree.map(lambda x: x[:0], (real, real_next))
+        return Batch(real, none[0], real_next, none[1])
+    slots = sample_slots(ring, model_key, algorithm.model_rows)
+    model_next = NextAction(ring.next_action[slots], jnp.ones(algorithm.model_rows)) if algorithm.model_next else ()
+    return Batch(real, take(ring.rows, slots), real_next, model_next)

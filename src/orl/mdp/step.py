@@ -68,6 +68,19 @@ def predict_measured(
     return map_chunks(measure, (obs, action, elite), cached_rows())
 
 
+def sample_elites(
+    ensemble: Ensemble, params: EnsembleParams, key: Array, obs: Array, action: Array, samples: int
+) -> Array:
+    """Next observations [B, elites, samples, W] drawn from every elite's Gaussian; the key is consumed."""
+    elites = params._replace(net=jax.tree.map(lambda leaf: leaf[params.elites], params.net))
+    mean, std = (jnp.moveaxis(x[..., :-1], 0, 1)[:, :, None] for x in ensemble.predict(elites, obs, action))
+    shape = (*mean.shape[:2], samples)
+    noise = jax.random.normal(key, (*shape, mean.shape[-1]))
+    newest = obs[:, None, None, : mean.shape[-1]] + mean + std * noise
+    before, taken = (jnp.broadcast_to(x[:, None, None], (*shape, x.shape[-1])) for x in (obs, action))
+    return shift_history(before, taken, newest)
+
+
 def step_by(
     terminated_by: TerminationFn, params: EnsembleParams, obs: Array, action: Array, output: Array, unsure: Array
 ) -> Step:

@@ -193,9 +193,9 @@ def _is_fresh(path: Path, config: Any) -> bool:
 
 def _check_same(path: Path, kind: str, config: Any, identity: Mapping[str, Any]) -> None:
     run = load_run(path)
-    wanted = {"kind": kind, **identity, **_flat(as_tree(config))}
+    wanted = {"kind": kind, **identity, **flat_settings(as_tree(config))}
     settings = completed(config_tree(path), config)
-    there = {"kind": run.record["kind"], **{k: run.record.get(k) for k in identity}, **_flat(settings)}
+    there = {"kind": run.record["kind"], **{k: run.record.get(k) for k in identity}, **flat_settings(settings)}
     for key in wanted | there:
         if wanted.get(key) != there.get(key):
             raise UsageError(
@@ -212,10 +212,11 @@ def config_tree(path: Path) -> dict[str, Any]:
         raise DataError(str(error)) from None
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat_settings(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A tree of settings as one level, keys joined by dots."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+        flat |= flat_settings(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
     return flat
 
 

@@ -13,11 +13,15 @@ from types import FrameType
 def stop_requested() -> Iterator[Callable[[], bool]]:
     """Inside the block, a function that says whether a stop was asked for.
 
+    A block inside another shares its answer: what stops a part stops the whole, even where the part came to its end.
     Signal handlers can only be set in the main thread; elsewhere the function always says no.
     """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield asked.is_set
+        return
+    if _open:
+        yield _open[-1].is_set
         return
     previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
@@ -29,7 +33,12 @@ def stop_requested() -> Iterator[Callable[[], bool]]:
     try:
         for number in previous:
             signal.signal(number, on_signal)
+        _open.append(asked)
         yield asked.is_set
     finally:
+        _open.clear()
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+_open: list[threading.Event] = []  # that of the outermost block, if one is open

@@ -15,13 +15,17 @@ from orl.types import Transition
 
 
 class LoadedData(NamedTuple):
-    """Training and held-out rows, and the row where each held-out episode begins."""
+    """Training and held-out rows, and the row where each held-out episode begins.
+
+    `continues` [N] says of each training row whether the next one is the same episode's next step.
+    """
 
     train: Transition
     holdout: Transition
     holdout_starts: np.ndarray
     initial_obs: np.ndarray
     split: Split
+    continues: np.ndarray
 
 
 def transitions(dataset: Dataset, rows: np.ndarray) -> Transition:
@@ -36,6 +40,13 @@ def transitions(dataset: Dataset, rows: np.ndarray) -> Transition:
     )
 
 
+def continues(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    """[N] bool: whether the row after each of `rows` [N] is the next step of the same episode."""
+    episode = dataset.episode_of_row[rows]
+    follows = (np.diff(rows) == 1) & (np.diff(episode) == 0)
+    return np.append(follows, False)
+
+
 def load_split(dataset: Dataset, fraction: float, max_rows: int) -> LoadedData:
     """Split by episode and move both sides to the device."""
     split = split_by_episode(dataset, fraction, SPLIT_SEED, max_rows)
@@ -48,4 +59,5 @@ def load_split(dataset: Dataset, fraction: float, max_rows: int) -> LoadedData:
         holdout_starts=starts,
         initial_obs=stacked_rows(dataset, initial)[0],
         split=split,
+        continues=continues(dataset, split.train_rows),
     )

@@ -82,7 +82,8 @@ def policy_shapes(
     count = dataset.n_episodes if getattr(config.agent, "rollout_start", "data") == "initial" else rows
     starts: Any = jax.ShapeDtypeStruct((count, spec.stacked_dim), jnp.float32)
     world = jax.eval_shape(algorithm.world, model, logged) if algorithm.step else ()
-    return states, keys, TrainData(logged, starts, world)
+    follows: Any = jax.ShapeDtypeStruct((rows,), jnp.bool_) if algorithm.real_next else ()
+    return states, keys, TrainData(logged, starts, world, follows)
 
 
 def ensemble_plan(dataset: Dataset, config: FitRunConfig) -> MemoryPlan:

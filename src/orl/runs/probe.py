@@ -19,7 +19,7 @@ from orl.data.split import SPLIT_SEED, split_by_episode
 from orl.dynamics import fit as ensemble_fit
 from orl.runs.config import FitRunConfig, PolicyRunConfig, SequenceRunConfig
 from orl.runs.ensembles import ensemble_for, fresh_params
-from orl.runs.loading import transitions
+from orl.runs.loading import continues, transitions
 from orl.runs.program import Program, initial_states, program_of, schedule_of
 from orl.runs.seeds import epoch_keys, model_keys, seed_keys
 from orl.runs.sequences import log_of
@@ -83,13 +83,15 @@ def _time_policy(dataset: Dataset, config: PolicyRunConfig, schedule: Schedule) 
 
 
 def _probe_data(dataset: Dataset, config: PolicyRunConfig, program: Program) -> TrainData:
-    logged = transitions(dataset, np.arange(min(len(dataset), ROWS)))
+    rows = np.arange(min(len(dataset), ROWS))
+    logged = transitions(dataset, rows)
     world: Any = ()
     if program.algorithm.step:
         ensemble, _ = ensemble_for(config.model, dataset)
         params = fresh_params(ensemble, model_keys(config.model_seed)[0], logged)
         world = jax.jit(program.algorithm.world)(params, logged)
-    return TrainData(logged, logged.obs, world)
+    follows = jnp.asarray(continues(dataset, rows)) if program.algorithm.real_next else ()
+    return TrainData(logged, logged.obs, world, follows)
 
 
 def probe_ensemble(dataset: Dataset, config: FitRunConfig) -> Estimate:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from orl.agents.config import DynaConfig
+from orl.agents.config import RolloutConfig
 from orl.algorithms import ALGORITHMS
 from orl.algorithms.base import Algorithm, Problem
 from orl.algorithms.epoch import Schedule, TrainData, TrainState, init_training, make_epoch
@@ -61,7 +61,7 @@ def schedule_of(config: PolicyRunConfig, algorithm: Algorithm) -> Schedule:
     """
     if algorithm.step is None:
         return Schedule(config.train.epoch_steps)
-    agent: DynaConfig = config.agent
+    agent: RolloutConfig = config.agent
     rows = agent.rollout_batch * agent.rollout_length * agent.retain_epochs
     if rows > MOST_ROWS:
         raise UsageError(
@@ -79,7 +79,7 @@ def train_data(
     if getattr(config.agent, "rollout_start", "data") == "initial":
         starts = jnp.asarray(loaded.initial_obs)
     world = jax.jit(algorithm.world)(model, loaded.train) if model is not None else ()
-    return TrainData(loaded.train, starts, world)
+    return TrainData(loaded.train, starts, world, jnp.asarray(loaded.continues) if algorithm.real_next else ())
 
 
 def initial_states(config: PolicyRunConfig, program: Program, normaliser: Normaliser, spec: Spec) -> TrainState:

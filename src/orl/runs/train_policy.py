@@ -17,29 +17,37 @@ from orl.data.episodes import Dataset
 from orl.data.history import with_history
 from orl.data.normalise import fit_normaliser, identity_normaliser
 from orl.errors import Interrupted, UsageError
+from orl.evaluation.episodes import EnvSpec
 from orl.runs.checkpoints import Checkpoints
 from orl.runs.config import FitRunConfig, PolicyRunConfig, resolve_policy
 from orl.runs.directory import RunDirectory, check_folder, config_tree, is_finished, load_run, open_run, slug, versions
 from orl.runs.evaluate import usable_environment
 from orl.runs.fit_model import FittedModel
+from orl.runs.initial_policy import InitialPolicy, begin_at, initial_policy
 from orl.runs.interrupt import stop_requested
 from orl.runs.loading import load_split
 from orl.runs.memory_needs import policy_plan
-from orl.runs.model_supply import keep_model, model_for, model_identity, refuse_other_history
+from orl.runs.model_supply import keep_model, keep_run, model_for, model_identity, params_digest, refuse_other_history
+from orl.runs.penalty import calibrated_penalty, check_penalty, path_suffix, recorded_penalty, with_penalty
 from orl.runs.policy import KIND
 from orl.runs.program import Program, initial_states, program_of, train_data
 from orl.runs.record import config_digest, dataset_identity, run_details
 from orl.runs.reporter import Reporter
 from orl.runs.training import Training, one_epoch, restore, save
 
+INIT = "init"  # the folder inside a run that keeps the bc run it began as
 
-def default_policy_path(root: Path, config: PolicyRunConfig) -> Path:
-    """Where a run goes unless told otherwise: dataset, algorithm, seeds, and a digest where settings differ from the
-    presets', so that a trial of other settings does not meet the folder of the usual ones."""
+
+def default_policy_path(
+    root: Path, config: PolicyRunConfig, init: str | Path | None = None, penalty_share: float | None = None
+) -> Path:
+    """Where a run goes unless told otherwise: dataset, algorithm, seeds, "init" where it begins as bc, "calibrated"
+    where its penalty is to be, and a digest where settings differ from the presets', so that a trial of other settings
+    does not meet the folder of the usual ones."""
     seeds = config.seeds
     contiguous = list(seeds) == list(range(seeds[0], seeds[0] + len(seeds)))
     span = f"{seeds[0]}-{seeds[-1]}" if contiguous and len(seeds) > 1 else "_".join(map(str, seeds))
-    name = f"{config.algorithm}-s{span}"
+    name = f"{config.algorithm}-s{span}" + ("-init" if init is not None else "") + path_suffix(penalty_share)
     usual, _ = resolve_policy(config.dataset, config.algorithm, {"seeds": list(seeds)})
     if as_tree(usual) != as_tree(config):
         name += f"-{config_digest(config, config.dataset)}"
@@ -53,8 +61,11 @@ def train_policy(
     *,
     root: Path = Path("runs"),
     model: str | Path | None = None,
+    init: str | Path | None = None,
     presets: list[Preset] | None = None,
+    penalty_share: float | None = None,
     force: bool = False,
+    simulator: bool = True,
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """Train and return the JSON document of `orl train-policy`; goes on where an earlier call stopped.
@@ -62,17 +73,32 @@ def train_policy(
     Args:
         model: run folder of a fitted ensemble. Without it, the copy in the run's own folder is used, else one fitted
             for this dataset and these settings is looked for below `root`, and fitted if there is none.
+        init: run folder of a finished bc run on this dataset, as whose policies these begin; a resumed run uses the
+            copy in its own folder.
+        penalty_share: take the penalty from the model's held-out rows instead of the settings, so that it covers the
+            model's error on this share of them (usually `calibration.SHARE`). A run that goes on keeps its own.
+        simulator: whether to play episodes on the way and at the end, where the log's environment can be made.
 
     Raises:
-        UsageError: the folder holds another run, or the memory is too small. DataError: the model belongs to another
-        dataset. DivergedError: a loss became non-finite. Interrupted: SIGINT or SIGTERM came.
+        UsageError: the folder holds another run, the memory is too small, the algorithm has no such penalty, or `init`
+        has other networks. DataError: the model or `init` belongs to another dataset, or no penalty covers that share.
+        DivergedError: a loss became non-finite. Interrupted: SIGINT or SIGTERM came.
     """
     reporter = reporter or Reporter()
     config = with_settings_of(model, config)
     dataset = with_history(dataset, config.history)
+    figures = None
+    if penalty_share is not None:
+        check_penalty(config.algorithm, calibrated=True)
+        figures = None if force else recorded_penalty(path, penalty_share)
+        config = with_penalty(config, figures) if figures else config
     check_folder(path, KIND, config, dataset_identity(dataset), force=force)  # before a model is fitted in vain
-    if force and model is not None and Path(model).resolve().is_relative_to(path.resolve()):
-        raise UsageError(f"--force would delete {model} together with {path}; copy the model elsewhere first")
+    for name, source in (("model", model), ("bc run", init)):
+        if force and source is not None and Path(source).resolve().is_relative_to(path.resolve()):
+            raise UsageError(f"--force would delete {source} together with {path}; copy the {name} elsewhere first")
+    if init is None and not force and (path / INIT / "run.json").exists():
+        init = path / INIT
+    initial = None if init is None else initial_policy(dataset, config, init)
     program = program_of(config, dataset)
     if force or not is_finished(path):
         policy_plan(dataset, config, program).refuse_if_too_large()
@@ -81,16 +107,26 @@ def train_policy(
         if model is None and not force and (path / "model" / "run.json").exists():
             model = path / "model"
         fitted = model_for(dataset, config, root, model, reporter)
+    if penalty_share is not None and fitted is not None and figures is None:
+        figures = calibrated_penalty(dataset, config, fitted, penalty_share, reporter)
+        config = with_penalty(config, figures)
+        program = program_of(config, dataset)
     details = run_details(dataset, presets or []) | {
         "seeds": list(config.seeds),
         "termination": fitted.termination if fitted else None,
+        "began_as": initial and {"run": str(initial.path), "seeds": list(initial.seeds)},
+        "penalty": figures,
     }
     identity = dataset_identity(dataset) | {"model": model_identity(fitted)}
+    identity |= {"init": initial and params_digest(initial.params)}
     run = open_run(path, KIND, config, identity, details, force=force)
     if not run.finished:
         if fitted is not None:
             keep_model(fitted, run.path / "model")
-        _train(_prepare(run, dataset, config, program, fitted, reporter))
+        if initial is not None:
+            keep_run(initial.path, run.path / INIT)
+        env = usable_environment(run, reporter) if simulator else None
+        _train(_prepare(run, dataset, config, program, fitted, initial, env, reporter))
     return document(run)
 
 
@@ -122,6 +158,8 @@ def document(run: RunDirectory) -> dict[str, Any]:
         "seeds": record["seeds"],
         "history": run.history,
         "presets": record["presets"],
+        "began_as": record.get("began_as"),
+        "penalty": record.get("penalty"),
         "seconds": record["seconds"],
         "versions": versions(),
         **{key: value for key, value in record["result"].items() if key != "algorithm"},
@@ -134,6 +172,8 @@ def _prepare(
     config: PolicyRunConfig,
     program: Program,
     fitted: FittedModel | None,
+    initial: InitialPolicy | None,
+    env: EnvSpec | None,
     reporter: Reporter,
 ) -> Training:
     """Move the data to the device, make or restore the state."""
@@ -142,8 +182,13 @@ def _prepare(
     normaliser = (
         fit_normaliser(loaded.train.obs) if config.agent.normalise_obs else identity_normaliser(spec.stacked_dim)
     )
+    state = initial_states(config, program, normaliser, spec)
+    if initial is not None:
+        state = begin_at(algorithm, state, initial)
     # committed to the device, as what an epoch returns is: else the second epoch would compile anew
-    state = jax.device_put(initial_states(config, program, normaliser, spec), jax.devices()[0])
+    state = jax.device_put(state, jax.devices()[0])
+    if caution := ALGORITHMS[config.algorithm].caution(config.agent, loaded.train):
+        reporter.message(caution)
     return Training(
         run=run,
         config=config,
@@ -154,7 +199,7 @@ def _prepare(
         state=state,
         best=jax.tree.map(jnp.copy, algorithm.policy(state.agent)),
         best_return=np.full(len(config.seeds), -np.inf, np.float32),
-        env=usable_environment(run, reporter),
+        env=env,
         reporter=reporter,
     )
 

@@ -14,6 +14,7 @@ without its speed 0.95 (measured with whole episodes held out, which is harder o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,7 @@ from orl.data.episodes import Dataset
 
 Doubles = NDArray[np.float64]
 
+DELAYED, FORGETFUL = "delayed actions", "missing memory"  # names of the two findings
 MAX_LAG = 10
 LAG_GAIN = 0.03  # share of a column's variance from which a lag counts: ten times the above
 LAG_SHARE, LAG_LEAST = 0.25, 0.001  # ... or of the unexplained rest, eight times the above, where that is not nothing
@@ -81,6 +83,11 @@ def history(dataset: Dataset) -> list[Finding]:
     ]
 
 
+def advised_history(findings: Sequence[Finding]) -> int:
+    """The k of `--history k` that helps against all of these findings of `history`; 0 without any."""
+    return max((int(each.value) if each.check == DELAYED else 1 for each in findings), default=0)
+
+
 def _delay(effects: PastEffects, index: int, lag: int) -> Finding:
     with_lag, without = effects.lags[lag - 1, index], effects.now[index]
     shifted, own = effects.instead[lag, index], effects.instead[0, index]
@@ -91,7 +98,7 @@ def _delay(effects: PastEffects, index: int, lag: int) -> Finding:
     )
     advice = f"actions act with a delay: `--history {lag}` stacks the last {lag} observations and actions"
     place = f"obs column {effects.columns[index]}"
-    return Finding("delayed actions", "warning", place, float(lag), message, advice)
+    return Finding(DELAYED, "warning", place, float(lag), message, advice)
 
 
 def _memory(effects: PastEffects, index: int) -> Finding:
@@ -102,7 +109,7 @@ def _memory(effects: PastEffects, index: int) -> Finding:
     )
     advice = "a velocity or another memory is missing: `--history 1` stacks the last observation and action"
     place = f"obs column {effects.columns[index]}"
-    return Finding("missing memory", "warning", place, float(with_change - without), message, advice)
+    return Finding(FORGETFUL, "warning", place, float(with_change - without), message, advice)
 
 
 def past_effects(dataset: Dataset, lags: int = MAX_LAG) -> PastEffects | None:

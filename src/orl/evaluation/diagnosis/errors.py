@@ -1,0 +1,80 @@
+"""What a fitted ensemble got wrong on held-out rows, beside what it said of its own uncertainty."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from orl.chunks import cached_rows, map_chunks
+from orl.dynamics.ensemble import Ensemble, EnsembleParams
+from orl.dynamics.uncertainty import UNCERTAINTIES, WITH_REWARD
+from orl.mdp.step import uncertainty_scale
+from orl.types import Transition
+
+Doubles, Floats = NDArray[np.float64], NDArray[np.float32]
+
+
+class Judged(NamedTuple):
+    """Errors of the elites' mean and every uncertainty, in the units asked for.
+
+    Attributes:
+        next_obs: [N] ||next_obs - predicted||. reward: [N] |reward - predicted|.
+        uncertainty: [N] by key of UNCERTAINTIES.
+        predicted: [N, O+1] the elites' mean of (next_obs, reward), in raw units whatever the others are in; of a
+            stacked observation the newest part.
+    """
+
+    next_obs: Doubles
+    reward: Doubles
+    uncertainty: dict[str, Doubles]
+    predicted: Floats
+
+    @property
+    def joint(self) -> Doubles:
+        """[N] ||(next_obs, reward) - predicted||."""
+        return np.hypot(self.next_obs, self.reward)
+
+    def error_of(self, uncertainty: str) -> Doubles:
+        """[N] the error that this uncertainty is about: with the reward where it contains the reward's spread."""
+        return self.joint if uncertainty in WITH_REWARD else self.next_obs
+
+
+def judge(ensemble: Ensemble, params: EnsembleParams, rows: Transition, units: str) -> Judged:
+    """Errors and uncertainties of rows [N], from one prediction of each.
+
+    Errors are against what was logged, so a noisy system's noise is in them.
+
+    Args:
+        units: "raw", or "standardised" by the training spread, as of the uncertainties of `make_step`.
+    """
+    arrays = jax.tree.map(np.asarray, _judge(ensemble, units, params, rows))
+    return Judged(*jax.tree.map(np.float64, arrays[:-1]), arrays[-1])
+
+
+def model_error(
+    ensemble: Ensemble, params: EnsembleParams, rows: Transition, units: str, *, with_reward: bool = False
+) -> Doubles:
+    """[N] ||next_obs - elites' mean||, or with the reward as one more dimension, in "raw" or "standardised" units."""
+    judged = judge(ensemble, params, rows, units)
+    return judged.joint if with_reward else judged.next_obs
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _judge(ensemble: Ensemble, units: str, params: EnsembleParams, rows: Transition) -> Judged:
+    scale = uncertainty_scale(params, units)
+    size = ensemble.out_dim - 1
+
+    def one_chunk(rows: Transition) -> Judged:
+        prediction = ensemble.predict(params, rows.obs, rows.action)
+        mean = jnp.mean(prediction.mean[params.elites], axis=0)
+        error = mean - jnp.concatenate([rows.next_obs[:, :size] - rows.obs[:, :size], rows.reward[:, None]], axis=-1)
+        unsure = {name: measure(prediction, scale) for name, measure in UNCERTAINTIES.items()}
+        length = jnp.linalg.norm(error[:, :-1] / scale[:-1], axis=-1)
+        return Judged(length, jnp.abs(error[:, -1] / scale[-1]), unsure, mean.at[:, :-1].add(rows.obs[:, :size]))
+
+    return map_chunks(one_chunk, rows, cached_rows())
