@@ -20,6 +20,8 @@ _HOMES = {
     "plan": ("orl.runs.plan", "plan"),
     "load_planner": ("orl.runs.planner", "load_planner"),
     "predict": ("orl.runs.predict", "predict"),
+    "ope": ("orl.runs.ope", "ope"),
+    "select": ("orl.runs.select", "select"),
 }
 __all__ = list(_HOMES)
 
