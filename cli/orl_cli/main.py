@@ -21,12 +21,9 @@ app.command("train-policy")(train_policy.train_policy)
 app.command("plan")(plan.plan)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
-<<<<<<< HEAD
-app.command("tune")(tune.tune)
-=======
 app.command("ope")(ope.ope)
 app.command("select")(select.select)
->>>>>>> i5-judge
+app.command("tune")(tune.tune)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.bench)
 app.add_typer(data.app, name="data")

@@ -16,7 +16,6 @@ from orl.runs import tune as tuning
 from orl.runs.budget import Cost
 from orl.runs.candidate_file import read_candidates
 from orl.runs.candidates import CandidateSet
-from orl.runs.directory import load_run
 from orl.runs.reporter import Reporter
 from orl.runs.tune import tune
 from orl.runs.tune_plan import (
@@ -65,7 +64,9 @@ class Chooser:
     def __init__(self) -> None:
         self.calls: list[list[str]] = []
 
-    def __call__(self, paths: Sequence[Path], *, root: Path, out: Path, reporter: Reporter) -> dict[str, Any]:
+    def __call__(
+        self, paths: Sequence[Path], *, settings: Any, root: Path, out: Path, reporter: Reporter
+    ) -> dict[str, Any]:
         self.calls.append([path.name for path in paths])
         who = [{"run": str(path), "seed": 0, "label": path.name} for path in paths]
         own = {"run": None, "seed": None, "label": "behaviour"}
@@ -97,8 +98,8 @@ def data(pendulum_log: str) -> Dataset:
 @pytest.fixture
 def no_timing(monkeypatch: pytest.MonkeyPatch) -> Measured:
     """Costs that are stated instead of measured."""
-    costs = {"bc": Cost(1.0, 0.01), "mopo": Cost(2.0, 0.1)}
-    measured = Measured(0, "stated", 2, 0.5, costs, {"bc": 10, "mopo": 10})
+    costs = {"bc": Cost(1.0, 0.01), "mopo": Cost(2.0, 0.1), "cql": Cost(2.0, 0.1)}
+    measured = Measured(0, "stated", 2, 0.5, costs, dict.fromkeys(costs, 10))
     monkeypatch.setattr(tuning, "measure", lambda *arguments: measured)
     return measured
 
@@ -168,9 +169,7 @@ def test_candidates_of_different_discounts_are_refused_before_anything_is_measur
 ) -> None:
     file = tmp_path / "two.toml"
     file.write_text(TINY + "set = { agent.discount = 0.9 }\n" + '[[candidate]]\nname = "cql"\nalgo = "cql"\n')
-    with pytest.raises(
-        UsageError, match=r"agent\.discount is 0\.9 for mopo and 0\.99 for cql; candidates"
-    ):
+    with pytest.raises(UsageError, match=r"agent\.discount is 0\.9 for mopo and 0\.99 for cql; candidates"):
         measure(data, read_candidates(file), 60.0, Reporter(), lambda: None)
 
 
@@ -178,20 +177,11 @@ def test_epochs_of_the_fit_that_its_share_holds() -> None:
     assert [affordable_epochs(seconds, 2.0, 30) for seconds in (540.0, 41.0, 1.0)] == [30, 20, 1]
 
 
-def test_everything_is_trained_without_a_simulator_and_judged(
-    tiny: CandidateSet, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_document_shows_the_ranking_with_updates_and_intervals(
+    tiny: CandidateSet, data: Dataset, tmp_path: Path, no_training: list[str]
 ) -> None:
-    """One model for all; the second call prints the same document and does nothing."""
-    import gymnasium
-
-    def refuse(*arguments: Any, **more: Any) -> Any:
-        raise AssertionError("a simulator was made")
-
-    monkeypatch.setattr(gymnasium, "make", refuse)
-    monkeypatch.setattr(gymnasium, "make_vec", refuse)
     chooser, reporter, folder = Chooser(), Recorder(), tmp_path / "tune"
     document = tune(data, tiny, folder, seconds=3600.0, reporter=reporter, selector=chooser)
-    assert chooser.calls == [["bc", "mopo"]]
     assert document["selection"]["selected"] == json.loads((folder / "selection.json").read_text())["selected"]
     lines = document["selection"]["ranking"]
     assert [(line["label"], line["updates"], line["low"], line["high"]) for line in lines] == [
@@ -199,18 +189,9 @@ def test_everything_is_trained_without_a_simulator_and_judged(
         ("bc", 30, 1.5, 2.5),
         ("behaviour", None, 0.5, 1.5),
     ]
-    assert [(row["name"], row["status"], row["updates"]) for row in document["candidates"]] == [
-        ("bc", "finished", 30),
-        ("mopo", "finished", 20),
-    ]
-    assert load_run(folder / "model").record["result"]["epochs"] == 2
-    model = load_run(folder / "candidates" / "mopo" / "model")
-    assert model.record["result"] == load_run(folder / "model").record["result"]
-    assert "score" not in load_run(folder / "candidates" / "mopo").record["result"]
     assert set(document["seconds_by_stage"]) == {"preparation", "model", "training", "judgement"}
     assert "updates that the budget holds: bc 30, mopo 20" in reporter.said
-    again = tune(data, tiny, folder, seconds=3600.0, selector=chooser)
-    assert (again, len(chooser.calls)) == (document, 1)
+    assert (document["history"], document["budget_seconds"]) == (0, 3600.0)
 
 
 def test_stopped_between_any_two_stages_and_gone_on_with_gives_the_same_folder(
@@ -238,6 +219,8 @@ def test_stopped_between_any_two_stages_and_gone_on_with_gives_the_same_folder(
     assert no_training == []
     assert chooser.calls == [["bc", "mopo"]] * 2
     assert resumed["selection"]["reason"] == uninterrupted["selection"]["reason"] == "it is the last"
+    assert tune(data, tiny, parts, seconds=3600.0, selector=chooser) == resumed
+    assert (no_training, len(chooser.calls)) == ([], 2)
     names = [sorted(path.relative_to(folder) for path in folder.rglob("*")) for folder in (parts, whole)]
     assert names[0] == names[1]
     kept = [json.loads((folder / "tune.json").read_text()) for folder in (parts, whole)]
@@ -252,29 +235,36 @@ def test_stopped_between_any_two_stages_and_gone_on_with_gives_the_same_folder(
 def test_updates_of_a_candidate_that_has_begun_are_kept(
     tiny: CandidateSet, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_training: list[str]
 ) -> None:
-    """Stopped in the middle of bc; that hours have passed changes mopo, which had not begun, and not bc."""
-    folder = tmp_path / "tune"
+    """Stopped in the middle of mopo; that hours have passed changes cql, which had not begun, and not mopo."""
+    file, folder = tmp_path / "three.toml", tmp_path / "tune"
+    file.write_text(TINY + '[[candidate]]\nname = "cql"\nalgo = "cql"\nsteps = 50\n')
+    three = read_candidates(file)
+    train = tuning.train_policy
 
-    def stopped(*arguments: Any, **more: Any) -> Any:
-        raise Interrupted("stopped after 1 of 3 epochs")
+    def stopped_in_mopo(dataset: Dataset, config: Any, path: Path, **more: Any) -> Any:
+        if config.algorithm == "mopo":
+            raise Interrupted("stopped after 1 of 2 epochs")
+        return train(dataset, config, path, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(tuning, "train_policy", stopped)
+        patch.setattr(tuning, "train_policy", stopped_in_mopo)
         with pytest.raises(Interrupted):
-            tune(data, tiny, folder, seconds=60.0, selector=Chooser())
+            tune(data, three, folder, seconds=60.0, selector=Chooser())
     content = json.loads((folder / "tune.json").read_text())
-    assert (content["candidates"]["bc"]["status"], content["candidates"]["bc"]["updates"]) == ("running", 30)
-    assert content["candidates"]["mopo"]["updates"] is None
+    begun = {name: (entry["status"], entry["updates"]) for name, entry in content["candidates"].items()}
+    assert begun == {"bc": ("finished", 30), "mopo": ("running", 20), "cql": ("waiting", None)}
     content["seconds"]["training"] += 7200.0
     (folder / "tune.json").write_text(json.dumps(content))
     reporter, chooser = Recorder(), Chooser()
-    document = tune(data, tiny, folder, seconds=60.0, reporter=reporter, selector=chooser)
+    document = tune(data, three, folder, seconds=60.0, reporter=reporter, selector=chooser)
+    assert no_training == ["model 2", "bc 30", "mopo 20"]
     assert [(row["name"], row["status"], row["updates"]) for row in document["candidates"]] == [
         ("bc", "finished", 30),
-        ("mopo", "dropped", None),
+        ("mopo", "finished", 20),
+        ("cql", "dropped", None),
     ]
-    assert "mopo is left out: the time left does not hold 2000 updates of it" in reporter.said
-    assert chooser.calls == [["bc"]]
+    assert "cql is left out: the time left does not hold 2000 updates of it" in reporter.said
+    assert chooser.calls == [["bc", "mopo"]]
     assert document["seconds"] > 7200
 
 

@@ -17,6 +17,7 @@ from orl.runs.fit_model import fit_model
 from orl.runs.interrupt import stop_requested
 from orl.runs.record import dataset_identity, run_details
 from orl.runs.reporter import Reporter
+from orl.runs.select import select
 from orl.runs.train_policy import train_policy
 from orl.runs.tune_plan import Measured, allot, first_plan, measure
 from orl.runs.tune_record import TuneRecord, open_tune
@@ -63,7 +64,7 @@ def tune(
     seconds: float,
     force: bool = False,
     reporter: Reporter | None = None,
-    selector: Selector,
+    selector: Selector = select,
 ) -> dict[str, Any]:
     """Train the candidates, judge them and return the document of `orl tune`; goes on where an earlier call stopped.
 
@@ -215,7 +216,8 @@ def _judge(work: Tune, selector: Selector) -> None:
         raise DivergedError("every candidate diverged, so there is nothing to select from; see the notes in tune.json")
     with work.record.timed("judgement"):
         folder = work.record.folder
-        selection = selector(trained, root=folder, out=folder, reporter=work.reporter)
+        settings = work.candidates.ope
+        selection = selector(trained, settings=settings, root=folder, out=folder, reporter=work.reporter)
     work.record.update(status="finished", selection=summary(selection, entries))
 
 

@@ -119,7 +119,10 @@ def test_stopped_after_one_candidate_and_gone_on_with_to_a_selection(
     trained = json.loads((folder / "candidates" / "short" / "run.json").read_text())
     assert trained["began_as"]["run"] == str(folder / "candidates" / "clone")
     assert trained["penalty"]["share"] == 0.8
-    assert "score" not in trained["result"]
+    assert "score" not in trained["result"]  # no simulator was asked
+    models = [folder / "model", folder / "candidates" / "short" / "model"]
+    assert len({(model / "run.json").read_text() for model in models}) == 1
+    assert set(document["seconds_by_stage"]) == {"preparation", "model", "training", "judgement"}
     whole = json.loads((folder / "selection.json").read_text())
     assert whole["selected"] == document["selection"]["selected"]
     assert whole["reason"] == document["selection"]["reason"]
