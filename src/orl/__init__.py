@@ -20,6 +20,9 @@ _HOMES = {
     "plan": ("orl.runs.plan", "plan"),
     "load_planner": ("orl.runs.planner", "load_planner"),
     "predict": ("orl.runs.predict", "predict"),
+    "ope": ("orl.runs.ope", "ope"),
+    "select": ("orl.runs.select", "select"),
+    "tune": ("orl.runs.tune", "tune"),
 }
 __all__ = list(_HOMES)
 

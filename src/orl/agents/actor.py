@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import NamedTuple, Protocol
 
 import jax
@@ -59,8 +60,12 @@ def actor_optimiser(config: PolicyConfig, total_updates: int) -> optax.GradientT
     return optax.adam(rate)
 
 
+@cache
 def make_act(actor: Actor) -> ActFn:
-    """The policy as a function: a sample with a key, tanh of the mean without one."""
+    """The policy as a function: a sample with a key, tanh of the mean without one.
+
+    The same function for the same network, so that programs compiled for one policy serve the next.
+    """
 
     def act(params: PolicyParams, key: Array | None, obs: Array) -> Array:
         mean, log_std = forward(actor, params.actor, params.normaliser.apply(obs))

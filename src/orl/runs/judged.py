@@ -13,8 +13,8 @@ import jax
 from orl.errors import DataError, UsageError
 from orl.runs.config import PolicyRunConfig
 from orl.runs.directory import SCHEMA, RunDirectory, load_run, read_json, write_json
+from orl.runs.model_supply import params_digest
 from orl.runs.policy import KIND, rebuild, stacked_params
-from orl.runs.record import params_digest
 from orl.runs.reporter import Reporter
 from orl.types import ActFn, Params
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
+
+import jax
+import numpy as np
 
 from orl.algorithms import ALGORITHMS
 from orl.data.episodes import Dataset
@@ -14,7 +18,6 @@ from orl.runs.directory import load_run
 from orl.runs.fit_model import FittedModel, fit_model, load_model
 from orl.runs.fit_sequence import FittedSequence, fit_sequence, load_sequence
 from orl.runs.fits import find_fit, fit_path
-from orl.runs.record import params_digest
 from orl.runs.reporter import Reporter
 
 
@@ -91,6 +94,12 @@ def refuse_other_history(model: str | Path, history: int) -> None:
 def model_identity(fitted: FittedModel | FittedSequence | None) -> str | None:
     """A digest of the model's own settings and data, so that a resumed run meets the same model."""
     return None if fitted is None else params_digest(fitted.params)
+
+
+def params_digest(params: Any) -> str:
+    """Sixteen hex digits that name the parameters in a tree."""
+    leaves = jax.tree.leaves(params)
+    return hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in leaves)).hexdigest()[:16]
 
 
 def keep_model(fitted: FittedModel | FittedSequence, target: Path) -> None:

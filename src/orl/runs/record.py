@@ -7,11 +7,9 @@ import json
 from typing import Any
 
 import jax
-import numpy as np
 
 from orl.config import Preset, as_tree
 from orl.data.episodes import Dataset
-from orl.types import Params
 
 
 def dataset_identity(dataset: Dataset) -> dict[str, Any]:
@@ -50,9 +48,3 @@ def config_digest(config: Any, fingerprint: str) -> str:
     """Eight hex digits that name these settings on this data; the dataset's spelling does not matter."""
     text = json.dumps(as_tree(config) | {"dataset": fingerprint}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def params_digest(params: Params) -> str:
-    """Sixteen hex digits over the bytes of all parameters."""
-    leaves = jax.tree.leaves(params)
-    return hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in leaves)).hexdigest()[:16]

@@ -27,11 +27,11 @@ from orl.runs.initial_policy import InitialPolicy, begin_at, initial_policy
 from orl.runs.interrupt import stop_requested
 from orl.runs.loading import load_split
 from orl.runs.memory_needs import policy_plan
-from orl.runs.model_supply import keep_model, keep_run, model_for, model_identity, refuse_other_history
+from orl.runs.model_supply import keep_model, keep_run, model_for, model_identity, params_digest, refuse_other_history
 from orl.runs.penalty import calibrated_penalty, check_penalty, path_suffix, recorded_penalty, with_penalty
 from orl.runs.policy import KIND
 from orl.runs.program import Program, initial_states, program_of, train_data
-from orl.runs.record import config_digest, dataset_identity, params_digest, run_details
+from orl.runs.record import config_digest, dataset_identity, run_details
 from orl.runs.reporter import Reporter
 from orl.runs.training import Training, one_epoch, restore, save
 

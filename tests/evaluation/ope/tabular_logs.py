@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from orl.evaluation.ope.types import LoggedEpisodes, logged_episodes
@@ -60,8 +62,7 @@ def exact_value(mdp: Mdp, policy: np.ndarray, discount: float) -> float:
 def sample_log(mdp: Mdp, policy: np.ndarray, episodes: int, steps: int, seed: int) -> tuple[LoggedEpisodes, Tables]:
     """Episodes of the policy, cut off after `steps` steps where they have not ended before."""
     rng = np.random.default_rng(seed)
-    states, actions = mdp.reward.shape
-    state = rng.choice(states, size=episodes, p=mdp.start)
+    state = rng.choice(len(mdp.start), size=episodes, p=mdp.start)
     alive, columns = np.ones(episodes, bool), []
     for _ in range(steps):
         action = _draw(rng, policy[state])
@@ -74,21 +75,11 @@ def sample_log(mdp: Mdp, policy: np.ndarray, episodes: int, steps: int, seed: in
     step = np.broadcast_to(np.arange(steps), live.shape)
     starts = np.concatenate([[0], np.cumsum(live.sum(axis=1))[:-1]]).astype(np.int64)
     found = Tables(s[live], a[live], t[live], step[live])
-    rows = Transition(
-        np.eye(states, dtype=np.float32)[found.state],
-        np.eye(states * actions, dtype=np.float32)[found.state * actions + found.action],
-        r[live].astype(np.float32),
-        np.eye(states, dtype=np.float32)[found.after],
-        d[live].astype(np.float32),
-    )
-    return logged_episodes(rows, starts), found  # type: ignore[arg-type]
+    return _episodes(mdp, found, r[live], d[live], starts), found
 
 
 def table_act(params: Params, key: Array | None, obs: Array) -> Array:
     """The mode of a tabular policy [S, A] in one-hot observations, as the one-hot pair."""
-    import jax
-    import jax.numpy as jnp
-
     policy = jnp.asarray(params)
     state = jnp.argmax(obs, axis=-1)
     return jax.nn.one_hot(state * policy.shape[1] + jnp.argmax(policy, axis=1)[state], policy.size)
@@ -99,3 +90,44 @@ def _draw(rng: np.random.Generator, probability: np.ndarray) -> np.ndarray:
     return np.minimum(
         (rng.random((len(probability), 1)) > np.cumsum(probability, axis=1)).sum(axis=1), probability.shape[1] - 1
     )
+
+
+def all_trajectories(mdp: Mdp, behaviour: np.ndarray, steps: int) -> tuple[LoggedEpisodes, Tables, np.ndarray]:
+    """Every episode of at most `steps` steps that can be, and its probability [E]; pairs end surely or never."""
+    states, actions = mdp.reward.shape
+    grown: list[tuple[list[tuple[int, int, int]], float, int, bool]] = [
+        ([], float(mdp.start[s]), s, False) for s in range(states)
+    ]
+    for _ in range(steps):
+        longer = []
+        for path, chance, s, over in grown:
+            if over:
+                longer.append((path, chance, s, True))
+                continue
+            for a in range(actions):
+                for t in range(states):
+                    p = chance * behaviour[s, a] * mdp.transition[s, a, t]
+                    longer.append(([*path, (s, a, t)], p, t, bool(mdp.ends[s, a])))
+        grown = longer
+    state, action, after = np.asarray([row for path, *_ in grown for row in path]).T
+    lengths = np.asarray([len(path) for path, *_ in grown])
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)
+    step = np.concatenate([np.arange(length) for length in lengths])
+    tables = Tables(state, action, after, step)
+    return (
+        _episodes(mdp, tables, mdp.reward[state, action], mdp.ends[state, action], starts),
+        tables,
+        np.asarray([chance for _, chance, *_ in grown]),
+    )
+
+
+def _episodes(mdp: Mdp, found: Tables, reward: np.ndarray, ended: np.ndarray, starts: np.ndarray) -> LoggedEpisodes:
+    states, actions = mdp.reward.shape
+    rows = Transition(
+        np.eye(states, dtype=np.float32)[found.state],
+        np.eye(states * actions, dtype=np.float32)[found.state * actions + found.action],
+        reward.astype(np.float32),
+        np.eye(states, dtype=np.float32)[found.after],
+        ended.astype(np.float32),
+    )
+    return logged_episodes(rows, starts)  # type: ignore[arg-type]

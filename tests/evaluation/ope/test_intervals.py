@@ -31,8 +31,19 @@ def test_bootstrap_has_the_spread_of_a_mean() -> None:
 def test_widened_normal_draws_are_students_t() -> None:
     """A bootstrap of 6 episodes is too narrow by the root of 5/6; what comes out are the quantiles of t with 5."""
     plain = np.random.default_rng(0).standard_normal(200_000) * np.sqrt(5 / 6)
-    found = np.quantile(widened(2.0 + plain, 2.0, 6), [0.025, 0.5, 0.9, 0.975])
+    found = np.quantile(widened(2.0 + plain, 2.0, 6, np.inf), [0.025, 0.5, 0.9, 0.975])
     np.testing.assert_allclose(found, 2.0 + stats.t(5).ppf([0.025, 0.5, 0.9, 0.975]), atol=0.04)
+
+
+def test_few_effective_episodes_widen_the_tails() -> None:
+    """Of 600 episodes four that count: t with 3 degrees of freedom; of less than two, t with 1 and no wider."""
+    plain = np.random.default_rng(0).standard_normal(200_000)
+    for effective, freedom in ((4.0, 3), (1.1, 1)):
+        found = np.quantile(widened(plain, 0.0, 600, effective), [0.1, 0.9])
+        np.testing.assert_allclose(found, stats.t(freedom).ppf([0.1, 0.9]), rtol=0.03)
+    values = np.random.default_rng(1).standard_normal(600)
+    assert estimate("mean", values, effective=3.0).high > 1.8 * estimate("mean", values).high
+    assert difference("gain", values, 0 * values, effective=3.0) == estimate("gain", values, effective=3.0)
 
 
 def test_an_estimate_of_normal_values_is_the_textbooks_interval() -> None:

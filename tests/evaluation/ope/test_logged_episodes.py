@@ -37,7 +37,6 @@ def test_by_step_lays_episodes_side_by_side() -> None:
     episodes = two_episodes()
     rows = np.asarray([1.0, 2, 4, 8, 16])
     np.testing.assert_array_equal(episodes.by_step(rows), [[1, 2, 4], [8, 16, 0]])
-    np.testing.assert_array_equal(episodes.by_step(rows, after="last"), [[1, 2, 4], [8, 16, 16]])
     np.testing.assert_array_equal(episodes.by_step(np.stack([rows, -rows]))[1], [[-1, -2, -4], [-8, -16, 0]])
 
 

@@ -230,9 +230,13 @@ def _network(config: FqeConfig, members: int, *, shared_input: bool) -> Callable
     return lambda net, x: forward(module, net, x)[..., 0]
 
 
+def zero_head(net: Params, hidden: tuple[int, ...]) -> Params:
+    """The stacked networks, answering 0 to everything: what a random start says would take long to forget."""
+    head = f"Dense_{len(hidden)}"
+    return {"params": net["params"] | {head: jax.tree.map(jnp.zeros_like, net["params"][head])}}
+
+
 def _init(config: FqeConfig, key: Array, members: int, inputs: int) -> Params:
-    """Fresh networks that all answer 0, the mean of the logged returns: a random mean would take long to forget."""
+    """Fresh networks; their 0 is the mean of the logged returns."""
     module = stacked(members, shared_input=True)(config.hidden, 1, layer_norm=config.layer_norm)
-    params = module.init(key, jnp.zeros((1, inputs)))["params"]
-    head = f"Dense_{len(config.hidden)}"
-    return {"params": params | {head: jax.tree.map(jnp.zeros_like, params[head])}}
+    return zero_head(module.init(key, jnp.zeros((1, inputs))), config.hidden)

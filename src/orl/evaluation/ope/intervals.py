@@ -4,6 +4,8 @@ An estimate is a mean over E episodes of what R members say of each. Two errors 
 
 * Which episodes there were: their bootstrap, each deviation divided by the root of chi2 / (E - 1) and multiplied by
   the root of E / (E - 1). Of normal values that is Student's t, where a plain bootstrap of 18 is a tenth too narrow.
+  Where weights let few episodes decide, E - 1 is one less than their effective number: what has not been seen of a
+  heavy tail is not in a bootstrap either.
 * What the members learnt from: a member is fitted to a bootstrap of the episodes outside of one of K folds, so its
   spread s^2 around its fold's mean is the variance of a fit to (K - 1) / K of the log. Fits for different folds share
   episodes such that the variance of their average is that of a fit to all episodes, (K - 1) / K * s^2; the average over
@@ -41,11 +43,15 @@ def bootstrap_draws(values: Floats, draws: int = DRAWS, seed: int = 0) -> Floats
     return bootstrap_counts(len(values), draws, seed).astype(np.float64) @ values / len(values)
 
 
-def widened(draws: Floats, centre: float, episodes: int, seed: int = 0) -> Floats:
-    """Bootstrap draws as far from `centre` as so few episodes leave them: Student's t in place of the normal."""
-    freedom = episodes - 1
-    factor = np.sqrt(episodes / np.random.default_rng((seed, 1)).chisquare(freedom, len(draws)))
-    return centre + (draws - centre) * factor
+def widened(draws: Floats, centre: float, episodes: int, effective: float, seed: int = 0) -> Floats:
+    """Bootstrap draws as far from `centre` as so few episodes leave them: Student's t in place of the normal.
+
+    Args:
+        effective: how many episodes of equal weight say as much; not below 2, where the tails have no end already.
+    """
+    freedom = max(min(effective, episodes), 2.0) - 1.0
+    chi2 = np.random.default_rng((seed, 1)).chisquare(freedom, len(draws))
+    return centre + (draws - centre) * np.sqrt(episodes / (episodes - 1) * freedom / chi2)
 
 
 def estimate(
@@ -54,6 +60,7 @@ def estimate(
     fold: Indices | None = None,
     *,
     draws: Floats | None = None,
+    effective: float = np.inf,
     detail: dict[str, float] | None = None,
     level: float = LEVEL,
     seed: int = 0,
@@ -64,6 +71,7 @@ def estimate(
         values: what each of R members says of each episode. fold: [E] which fold's members those are; None if all
             members saw every episode, or none any.
         draws: [draws] bootstraps over episodes of an estimate that is no plain mean; `values` then still centre it.
+        effective: how many episodes of equal weight say as much as these; all of them by default.
         level: share of intervals that should hold the true value. seed: of the draws.
     """
     values = np.atleast_2d(np.asarray(values, np.float64))
@@ -73,7 +81,7 @@ def estimate(
         return Estimate(method, centre, -np.inf, np.inf, detail)
     sampled = bootstrap_draws(values.mean(axis=0), seed=seed) if draws is None else draws
     variance, freedom = member_variance(values, np.zeros(count, np.int64) if fold is None else fold)
-    drawn = widened(sampled, centre, count, seed)
+    drawn = widened(sampled, centre, count, effective, seed)
     if freedom:
         drawn = drawn + np.sqrt(variance) * np.random.default_rng((seed, 2)).standard_t(freedom, len(drawn))
     low, high = np.quantile(drawn, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
@@ -82,10 +90,18 @@ def estimate(
 
 
 def difference(
-    method: str, values: NDArray, baseline: NDArray, fold: Indices | None = None, *, level: float = LEVEL, seed: int = 0
+    method: str,
+    values: NDArray,
+    baseline: NDArray,
+    fold: Indices | None = None,
+    *,
+    effective: float = np.inf,
+    level: float = LEVEL,
+    seed: int = 0,
 ) -> Estimate:
     """How much values [R, E] (or [E]) exceed baseline [E] (or [R, E] of the same members), paired by episode.
 
     What an episode's first observation gives to both falls out.
     """
-    return estimate(method, np.atleast_2d(values) - np.atleast_2d(baseline), fold, level=level, seed=seed)
+    paired = np.atleast_2d(values) - np.atleast_2d(baseline)
+    return estimate(method, paired, fold, effective=effective, level=level, seed=seed)

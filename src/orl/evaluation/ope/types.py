@@ -69,15 +69,11 @@ class LoggedEpisodes:
         """[N] the behaviour's discounted return from each row on, cut episodes completed by `beyond` [E]."""
         return discounted_sums(self.completed_reward(discount, beyond), self.last[self.of_row], discount)
 
-    def by_step(self, values: NDArray, *, after: str = "zero") -> NDArray:
-        """[..., E, T] values [..., N] by episode and step, T the longest episode.
-
-        Args:
-            after: what stands behind an episode's end: "zero", or "last" for its last value.
-        """
+    def by_step(self, values: NDArray) -> NDArray:
+        """[..., E, T] values [..., N] by episode and step, T the longest episode; 0 behind an episode's end."""
         step = np.arange(int(self.lengths.max()))
         laid = values[..., np.minimum(self.starts[:, None] + step, self.last[:, None])]
-        return laid if after == "last" else np.where(step < self.lengths[:, None], laid, 0.0)
+        return np.where(step < self.lengths[:, None], laid, 0.0)
 
 
 def logged_episodes(rows: Transition, starts: Indices) -> LoggedEpisodes:

@@ -20,7 +20,8 @@ from orl.evaluation.ope.types import Estimate
 
 AGREE, DISAGREE, OUTSIDE = "agree", "disagree", "outside the data: do not trust"
 
-# An action is far from the behaviour's where its density is below that of all but this share of the logged actions.
+# An action is far from the behaviour's where fewer than this share of the logged actions are as many spreads of the
+# fitted behaviour away from its mean (`behaviour.action_distance`).
 FAR_QUANTILE = 0.01
 # More logged states than this with a far action, and values rest on actions that nobody has tried. By chance it is 1%.
 FAR_SHARE = 0.5
@@ -36,10 +37,9 @@ class Support(NamedTuple):
     """How much the log can say about a policy.
 
     Attributes:
-        effective: episodes that importance sampling effectively rests on (Kish), at the last step of the longest.
+        effective: episodes that importance sampling effectively rests on (`panel.effective_episodes`).
         episodes: in the log.
-        far_share: share of logged states at which the policy's action has a lower density under the fitted behaviour
-            than `FAR_QUANTILE` of the logged actions have.
+        far_share: share of logged states at which the policy's action is far from the behaviour's (`FAR_QUANTILE`).
         clipped: whether fitted Q evaluation ended at the limits of what rewards allow, i.e. diverged.
     """
 
