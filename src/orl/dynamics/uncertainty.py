@@ -63,3 +63,5 @@ UNCERTAINTIES: dict[str, Uncertainty] = {
     "ensemble_std": ensemble_std,
     "mixture_std": mixture_std,
 }
+
+WITH_REWARD = frozenset({"max_std", "mixture_std"})  # those that hold the reward's spread too

@@ -1,0 +1,84 @@
+"""What a fitted ensemble got wrong on held-out rows, beside what it said of its own uncertainty."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from orl.chunks import cached_rows, map_chunks
+from orl.dynamics.ensemble import Ensemble, EnsembleParams
+from orl.dynamics.uncertainty import UNCERTAINTIES, WITH_REWARD
+from orl.mdp.step import uncertainty_scale
+from orl.types import Array, Transition
+
+Doubles = NDArray[np.float64]
+
+
+class Judged(NamedTuple):
+    """Errors of the elites' mean and every uncertainty, in the units asked for.
+
+    Attributes:
+        next_obs: [N] ||next_obs - predicted||. reward: [N] |reward - predicted|.
+        uncertainty: [N] by key of UNCERTAINTIES.
+    """
+
+    next_obs: Doubles
+    reward: Doubles
+    uncertainty: dict[str, Doubles]
+
+    @property
+    def joint(self) -> Doubles:
+        """[N] ||(next_obs, reward) - predicted||."""
+        return np.hypot(self.next_obs, self.reward)
+
+    def error_of(self, uncertainty: str) -> Doubles:
+        """[N] the error that this uncertainty is about: with the reward where it contains the reward's spread."""
+        return self.joint if uncertainty in WITH_REWARD else self.next_obs
+
+
+def judge(ensemble: Ensemble, params: EnsembleParams, rows: Transition, units: str) -> Judged:
+    """Errors and uncertainties of rows [N], from one prediction of each.
+
+    Errors are against what was logged, so a noisy system's noise is in them.
+
+    Args:
+        units: "raw", or "standardised" by the training spread, as of the uncertainties of `make_step`.
+    """
+    next_obs, reward, unsure = _judge(ensemble, units, params, rows)
+    exact = {name: np.asarray(values, np.float64) for name, values in unsure.items()}
+    return Judged(np.asarray(next_obs, np.float64), np.asarray(reward, np.float64), exact)
+
+
+def model_error(
+    ensemble: Ensemble, params: EnsembleParams, rows: Transition, units: str, *, with_reward: bool = False
+) -> Doubles:
+    """[N] ||next_obs - elites' mean||, or with the reward as one more dimension, in "raw" or "standardised" units."""
+    judged = judge(ensemble, params, rows, units)
+    return judged.joint if with_reward else judged.next_obs
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _judge(
+    ensemble: Ensemble, units: str, params: EnsembleParams, rows: Transition
+) -> tuple[Array, Array, dict[str, Array]]:
+    scale = uncertainty_scale(params, units)
+
+    def one_chunk(rows: Transition) -> tuple[Array, Array, dict[str, Array]]:
+        prediction = ensemble.predict(params, rows.obs, rows.action)
+        error = (jnp.mean(prediction.mean[params.elites], axis=0) - _targets(rows, scale.shape[0] - 1)) / scale
+        unsure = {name: measure(prediction, scale) for name, measure in UNCERTAINTIES.items()}
+        return jnp.linalg.norm(error[:, :-1], axis=-1), jnp.abs(error[:, -1]), unsure
+
+    return map_chunks(one_chunk, rows, cached_rows())
+
+
+def _targets(rows: Transition, predicted: int) -> Array:
+    """[N, P+1] what an ensemble predicts: the change of the first `predicted` dimensions of an observation (all of
+    them, or the newest of a stack), and the reward."""
+    change = rows.next_obs[:, :predicted] - rows.obs[:, :predicted]
+    return jnp.concatenate([change, rows.reward[:, None]], axis=-1)
