@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orl_cli import bench, data, demo, evaluate, fit_model, plan, predict, runs, train_policy
+from orl_cli import bench, data, demo, diagnose, evaluate, fit_model, plan, predict, runs, train_policy
 
 app = typer.Typer(
     name="orl",
@@ -20,6 +20,7 @@ app.command("fit-model")(fit_model.fit_model)
 app.command("train-policy")(train_policy.train_policy)
 app.command("plan")(plan.plan)
 app.command("predict")(predict.predict)
+app.command("diagnose")(diagnose.diagnose)
 app.command("evaluate")(evaluate.evaluate)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.bench)

@@ -1,4 +1,4 @@
-"""The classifier two-sample test: what it cannot tell apart, what it can, and how often it errs where there is nothing."""
+"""The classifier two-sample test: what it cannot tell apart, what it can, and how often it errs under the null."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ the model, and eps_u(pi) = sum rho_hat^pi u:
   that it loses at most 2 lambda eps_u(behaviour) against the behaviour.
 
 Both hold where u is admissible (u >= the model's error, by a factor in lambda) on what the policy visits. Reference:
-MOPO, arXiv:2005.13239, its lemma of the penalised MDP and its main theorem; `tests/theory` holds them to exact solutions.
+MOPO, arXiv:2005.13239, its lemma of the penalised MDP and its main theorem; `tests/theory` has exact solutions.
 """
 
 from __future__ import annotations
@@ -33,9 +33,7 @@ class Guarantee(NamedTuple):
     covered: float | None
 
 
-def guarantee(
-    coef: float, promised_gain: float, policy_uncertainty: float, behaviour_uncertainty: float
-) -> Guarantee:
+def guarantee(coef: float, promised_gain: float, policy_uncertainty: float, behaviour_uncertainty: float) -> Guarantee:
     """The terms from lambda, the gain over the behaviour that the bare model promises, and both policies' eps_u."""
     penalty = coef * policy_uncertainty
     guaranteed = promised_gain - penalty

@@ -1,0 +1,194 @@
+"""What MOPO's theorems promise a policy run, and how far its rollouts leave the data."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from orl.errors import UsageError
+from orl.evaluation.diagnosis.errors import judge
+from orl.evaluation.diagnosis.neighbours import nearest_distance
+from orl.evaluation.diagnosis.policy_rollouts import (
+    Visits,
+    behaviour_sums,
+    outside_by_step,
+    outside_share,
+    policy_visits,
+)
+from orl.evaluation.diagnosis.theorem import guarantee
+from orl.mdp.step import make_step
+from orl.runs.diagnosis_data import Evidence
+from orl.runs.diagnosis_uncertainty import Chosen, Distances, standardised_pairs
+from orl.runs.directory import RunDirectory
+from orl.runs.fit_model import FittedModel
+from orl.runs.policy import rebuild, stacked_params
+from orl.runs.stretches import evenly
+from orl.types import ActFn, Params
+
+MODEL_STEPS = 50_000  # of a policy's rollouts, all members asked at each
+MOST_STARTS, FEWEST_STARTS = 256, 8
+NEGLIGIBLE = 1e-3  # discount^H at which a rollout ends: what would follow weighs no more
+VISITED_ROWS = 4000  # of the policy's rollouts, whose distance from the data is taken
+
+
+class Penalty(NamedTuple):
+    """lambda and the u that it multiplies; `source` says whose they are ("run" or "calibrated")."""
+
+    source: str
+    coef: float
+    uncertainty: str
+    units: str
+
+
+class Episodes(NamedTuple):
+    """Held-out stretches to roll from: `start` [B, O], how many steps each may take, [B], and the most of them."""
+
+    start: NDArray[np.float32]
+    limit: NDArray[np.int64]
+    horizon: int
+
+
+def run_penalty(agent: Any) -> Penalty | None:
+    """The penalty a policy was trained with; None for algorithms without one."""
+    coef = getattr(agent, "penalty_coef", None)
+    return None if coef is None else Penalty("run", coef, agent.uncertainty, agent.uncertainty_units)
+
+
+def calibrated_penalty(chosen: Chosen | None) -> Penalty | None:
+    """The penalty that held-out data call for, where there is one."""
+    if chosen is None:
+        return None
+    found = chosen.calibration.chosen
+    return Penalty("calibrated", found.penalty_coef, found.uncertainty, found.units)
+
+
+def discount_of(run: RunDirectory, given: float | None) -> float:
+    """The discount a policy was trained with, or the one given; 0.99 for those that know none.
+
+    Raises:
+        UsageError: the one given contradicts the run's.
+    """
+    own = getattr(rebuild(run)[1].agent, "discount", None)
+    if own is not None and given is not None and not math.isclose(own, given):
+        raise UsageError(f"--discount {given}: {run.path} was trained with a discount of {own}")
+    return own or given or 0.99
+
+
+def diagnose_policy(
+    run: RunDirectory,
+    fitted: FittedModel,
+    evidence: Evidence,
+    known: Distances,
+    calibrated: Penalty | None,
+    discount: float,
+    seed: int | None = None,
+) -> dict[str, Any]:
+    """The section `policy`: the theorems' terms and the share outside the data, of each of the run's seeds."""
+    algorithm, config = rebuild(run)
+    stacked, episodes = stacked_params(run), episodes_of(evidence, discount)
+    penalties = [each for each in (run_penalty(config.agent), calibrated) if each is not None]
+    behaviour = {each.source: _behaviour_uncertainty(fitted, evidence, each, discount) for each in penalties}
+    value = behaviour_sums(np.asarray(evidence.holdout.reward), evidence.first, evidence.last, discount)
+    seeds = run.record["seeds"]
+    if seed is not None and seed not in seeds:
+        raise UsageError(f"{run.path} holds the seeds {seeds}, not {seed}")
+    lines = []
+    for index, each in enumerate(seeds):
+        if seed in (None, each):
+            params = jax.tree.map(lambda x, index=index: x[index], stacked)
+            line = _seed(fitted, algorithm.act, params, episodes, penalties, behaviour, known, discount, value)
+            lines.append({"seed": each} | line)
+    return {
+        "algorithm": config.algorithm,
+        "discount": discount,
+        "horizon": episodes.horizon,
+        "rollouts": len(episodes.start),
+        "behaviour_value": _mean(value),
+        "behaviour_episodes": len(value),
+        "outside_distance": known.threshold,
+        "seeds": lines,
+    }
+
+
+def episodes_of(evidence: Evidence, discount: float) -> Episodes:
+    """Starts of held-out stretches, repeated until the rollouts suffice for a mean.
+
+    A stretch that was cut off is rolled for as long as it was logged, for so long its return is known. One that truly
+    ended may be outlived, up to the environment's time limit or the longest logged episode.
+    """
+    data, first = evidence.dataset, np.unique(evidence.first)
+    last = evidence.last[first]
+    longest = data.max_episode_steps or int(data.lengths.max())
+    horizon = min(longest, math.ceil(math.log(NEGLIGIBLE) / math.log(discount)))
+    ended = np.asarray(evidence.holdout.terminated)[last] > 0.5
+    limit = np.where(ended, horizon, np.minimum(last - first + 1, horizon))
+    rollouts = min(max(MODEL_STEPS // horizon, FEWEST_STARTS), MOST_STARTS)
+    chosen = np.resize(evenly(len(first), rollouts), rollouts)
+    return Episodes(np.asarray(evidence.holdout.obs)[first[chosen]], limit[chosen], int(limit.max()))
+
+
+def _seed(
+    fitted: FittedModel,
+    act: ActFn,
+    params: Params,
+    episodes: Episodes,
+    penalties: list[Penalty],
+    behaviour: dict[str, float],
+    known: Distances,
+    discount: float,
+    value: NDArray[np.float64],
+) -> dict[str, Any]:
+    """One seed's value in the model, its guarantees by lambda, and how much of its rollouts lies outside the data."""
+    measured: list[Penalty | None] = [*penalties] or [None]
+    visits = [_visit(fitted, act, params, episodes, each, discount) for each in measured]
+    step, far = _distances_of(fitted, visits[0], known)
+    promised = float(visits[0].value.mean() - value.mean())
+    guarantees = [
+        each._asdict()
+        | {"policy_uncertainty": float(visit.uncertainty.mean()), "behaviour_uncertainty": behaviour[each.source]}
+        | guarantee(each.coef, promised, float(visit.uncertainty.mean()), behaviour[each.source])._asdict()
+        for each, visit in zip(penalties, visits, strict=False)
+    ]
+    return {
+        "model_value": _mean(visits[0].value),
+        "promised_gain": promised,
+        "guarantees": guarantees,
+        "outside": outside_share(far, known.threshold),
+        "outside_by_step": [each._asdict() for each in outside_by_step(step, far, known.threshold)],
+        "visited_rows": len(far),
+    }
+
+
+def _visit(
+    fitted: FittedModel, act: ActFn, params: Params, episodes: Episodes, penalty: Penalty | None, discount: float
+) -> Visits:
+    measure = (penalty.uncertainty, penalty.units) if penalty else ()
+    step = make_step(fitted.ensemble, fitted.termination, *measure)
+    return policy_visits(step, act, fitted.params, params, *episodes, discount)
+
+
+def _behaviour_uncertainty(fitted: FittedModel, evidence: Evidence, penalty: Penalty, discount: float) -> float:
+    """eps_u of the behaviour: the discounted sum of u along held-out stretches, their mean."""
+    u = judge(fitted.ensemble, fitted.params, evidence.holdout, penalty.units).uncertainty[penalty.uncertainty]
+    return float(behaviour_sums(u, evidence.first, evidence.last, discount).mean())
+
+
+def _distances_of(
+    fitted: FittedModel, visits: Visits, known: Distances
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """(step from 1, distance from the training data) of at most VISITED_ROWS rows that a policy visited."""
+    step, row = np.nonzero(visits.alive)
+    chosen = evenly(len(step), VISITED_ROWS)
+    step, row = step[chosen], row[chosen]
+    pairs = standardised_pairs(fitted, visits.obs[step, row], visits.action[step, row])
+    return step + 1, nearest_distance(known.train, pairs)
+
+
+def _mean(values: NDArray[np.float64]) -> dict[str, float]:
+    """Mean of independent values and its standard error (0 of a single one)."""
+    count = len(values)
+    return {"mean": float(values.mean()), "error": float(values.std(ddof=1) / math.sqrt(count)) if count > 1 else 0.0}
