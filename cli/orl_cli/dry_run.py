@@ -23,8 +23,11 @@ def show_dry_run(
     json: bool,
     needs: Callable[[], MemoryPlan],
     probe: Callable[[], Estimate] | None = None,
+    notes: tuple[str, ...] = (),
 ) -> None:
     """The settings on stdout, as TOML that `--config` reads, and the plan on stderr; all in one document with `json`.
+
+    `notes` say what the settings do not: what will still be decided.
 
     The settings come first, so that they are there even where `needs` or `probe` meet an error in the data.
     """
@@ -33,13 +36,16 @@ def show_dry_run(
     began, names = time.perf_counter(), [preset.path for preset in presets]
     if not json:
         error_line(f"presets: {', '.join(names) or 'none'}; the run would go to {path}")
+        for note in notes:
+            error_line(note)
         sys.stdout.write(to_toml(config))
         sys.stdout.flush()
     plan = needs()
     estimate = probe() if probe else None
     if json:
         document = plan.document() | {"estimate": estimate and estimate.document()}
-        return print_json(stamp(began, str(path)) | {"presets": names, "config": as_tree(config), "plan": document})
+        settings = {"presets": names, "config": as_tree(config), "notes": list(notes)}
+        return print_json(stamp(began, str(path)) | settings | {"plan": document})
     return _show(plan, estimate)
 
 

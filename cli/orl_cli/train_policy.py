@@ -52,6 +52,16 @@ def train_policy(
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Gradient updates; rounded up to whole epochs.")] = None,
+    penalty: Annotated[
+        str | None,
+        typer.Option(
+            help="lambda, what a unit of the model's uncertainty costs: a number, or 'calibrated' on held-out episodes."
+        ),
+    ] = None,
+    share: Annotated[
+        float | None,
+        typer.Option(help="Share of held-out rows whose model error a calibrated penalty covers.", show_default="0.95"),
+    ] = None,
     out: Out = None,
     runs: Root = DEFAULT_ROOT,
     config: ConfigFile = None,
@@ -71,12 +81,13 @@ def train_policy(
 
     The same command goes on where it was stopped, and prints the result again once it is finished.
 
-    Examples:  orl train-policy --algo combo --seeds 0:3   ·   orl train-policy -a mopo --set agent.penalty_coef=2
+    Examples:  orl train-policy --algo combo --seeds 0:3   ·   orl train-policy -a mopo --penalty calibrated
     """
     set_up_machine(device)
     from orl.data.catalog import load
     from orl.errors import UsageError
     from orl.runs.config import resolve_policy
+    from orl.runs.penalty import penalty_settings
     from orl.runs.seeds import parse_seeds
     from orl.runs.train_policy import default_policy_path
     from orl.runs.train_policy import train_policy as train
@@ -85,15 +96,29 @@ def train_policy(
     chosen = None if seed is None and seeds is None else list(parse_seeds(seed, seeds))
     length = {"steps": steps} if steps else None
     settings = overrides(config, set_, dataset=dataset, algorithm=algo, seeds=chosen, seed_axis=seed_axis, train=length)
-    dataset = str(settings.get("dataset", DEFAULT_DATASET))
-    resolved, presets = resolve_policy(dataset, str(settings.get("algorithm", DEFAULT_ALGORITHM)), settings)
-    path = out or default_policy_path(runs, resolved)
+    dataset, algorithm = (
+        str(settings.get("dataset", DEFAULT_DATASET)),
+        str(settings.get("algorithm", DEFAULT_ALGORITHM)),
+    )
+    settings, covered = penalty_settings(algorithm, settings, penalty, share)
+    resolved, presets = resolve_policy(dataset, algorithm, settings)
+    path = out or default_policy_path(runs, resolved, covered)
     if dry_run:
-        return _dry_run(dataset, resolved, presets, path, model, runs, probe, json)
+        return _dry_run(dataset, resolved, presets, path, model, runs, covered, probe, json)
     if not resume and (path / "run.json").exists() and not force:
         raise UsageError(f"{path} already holds a run; --no-resume needs another --out, or --force to replace it")
     data = load(dataset, reporter.message)
-    document = train(data, resolved, path, root=runs, model=model, presets=presets, force=force, reporter=reporter)
+    document = train(
+        data,
+        resolved,
+        path,
+        root=runs,
+        model=model,
+        presets=presets,
+        penalty_share=covered,
+        force=force,
+        reporter=reporter,
+    )
     return print_json(document) if json else _summary(document)
 
 
@@ -104,26 +129,36 @@ def _dry_run(
     path: Path,
     model: Path | None,
     runs: Path,
+    penalty_share: float | None,
     probe: bool,
     json: bool,
 ) -> None:
     from orl.data.catalog import load
     from orl.runs.memory_needs import policy_plan
     from orl.runs.model_supply import must_be_fitted
+    from orl.runs.penalty import DECIDED, recorded_penalty, with_penalty
     from orl.runs.probe import probe_policy
     from orl.runs.train_policy import with_settings_of
     from orl_cli.dry_run import show_dry_run
 
+    notes: tuple[str, ...] = ()
+    if penalty_share is not None:
+        figures = recorded_penalty(path, penalty_share)
+        if figures:
+            resolved = with_penalty(resolved, figures)
+        else:
+            notes = (f"{', '.join(f'agent.{key}' for key in DECIDED)} will be calibrated once there is a model",)
     read = functools.cache(lambda: load(dataset))
     used = functools.cache(lambda: with_settings_of(model, resolved))
 
     def time_it() -> Any:
         estimate = probe_policy(read(), used())
+        left_out = estimate.left_out
         if model is None and must_be_fitted(read(), used(), runs):
-            return estimate._replace(left_out=(*estimate.left_out, "the fit of its model"))
-        return estimate
+            left_out += ("the fit of its model",)
+        return estimate._replace(left_out=left_out + (("the calibration of its penalty",) if notes else ()))
 
-    show_dry_run(resolved, presets, path, json, lambda: policy_plan(read(), used()), time_it if probe else None)
+    show_dry_run(resolved, presets, path, json, lambda: policy_plan(read(), used()), time_it if probe else None, notes)
 
 
 def _summary(document: dict[str, Any]) -> None:
@@ -133,6 +168,9 @@ def _summary(document: dict[str, Any]) -> None:
         + (f" at {rate:.0f}/s" if rate else "")
         + f", {document['seconds']:.0f} s"
     )
+    if document["penalty"]:
+        penalty = document["penalty"]
+        say(f"penalty {penalty['penalty_coef']:.3g} x {penalty['uncertainty']}, calibrated without a simulator")
     if "score" in document:
         score, unit = document["score"], "score" if document["score"]["normalised"] else "return"
         per_seed = ", ".join(f"{value:.1f}" for value in score["per_seed"])

@@ -7,10 +7,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-from orl.agents.behaviour_value import fit_behaviour_value
 from orl.agents.state_value import ValueParams, init_value, state_value
 from orl.data.episodes import Dataset
-from orl.data.split import SPLIT_SEED, split_by_episode
 from orl.errors import UsageError
 from orl.mdp.member_step import make_member_step
 from orl.mdp.penalty import penalise
@@ -18,6 +16,7 @@ from orl.planning import PLANNERS
 from orl.planning.base import PlanFn
 from orl.planning.receding import Planner
 from orl.planning.shooting import PlannerParams
+from orl.runs.behaviour_values import value_of_behaviour
 from orl.runs.checkpoints import Checkpoints, read_latest
 from orl.runs.config_plan import PlanRunConfig, model_config, plan_config
 from orl.runs.directory import RunDirectory, config_tree, load_run
@@ -26,8 +25,6 @@ from orl.runs.fit_sequence import FittedSequence, load_sequence
 from orl.runs.model_supply import supply_model
 from orl.runs.policy import rebuild, run_spec, stacked_params
 from orl.runs.reporter import Reporter
-from orl.runs.seeds import model_keys
-from orl.runs.sequences import log_of
 from orl.runs.yardstick import bc_on
 from orl.types import Params
 
@@ -133,11 +130,7 @@ def load_prior(path: Path) -> Prior:
 
 def fit_value(dataset: Dataset, config: PlanRunConfig) -> ValueParams:
     """The behaviour's value from the training side of the log, at the planner's discount."""
-    split = split_by_episode(dataset, config.model.holdout_fraction, SPLIT_SEED, config.model.holdout_max_rows)
-    log = log_of(dataset, split.train_rows)
-    final = dataset.next_obs[split.train_rows[log.last]]
-    key = model_keys(config.seeds[0])[0]
-    return fit_behaviour_value(log.obs, final, log.reward, log.last, log.cut, discount=config.plan.discount, key=key)
+    return value_of_behaviour(dataset, config.model, config.plan.discount, config.seeds[0])
 
 
 def save_value(value: ValueParams, folder: Path) -> None:

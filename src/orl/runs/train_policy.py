@@ -25,6 +25,7 @@ from orl.runs.interrupt import stop_requested
 from orl.runs.loading import load_split
 from orl.runs.memory_needs import policy_plan
 from orl.runs.model_supply import keep_model, model_for, model_identity
+from orl.runs.penalty import calibrated_penalty, check_penalty, path_suffix, recorded_penalty, with_penalty
 from orl.runs.policy import KIND
 from orl.runs.program import Program, initial_states, program_of, train_data
 from orl.runs.record import config_digest, dataset_identity, run_details
@@ -32,13 +33,13 @@ from orl.runs.reporter import Reporter
 from orl.runs.training import Training, one_epoch, restore, save
 
 
-def default_policy_path(root: Path, config: PolicyRunConfig) -> Path:
-    """Where a run goes unless told otherwise: dataset, algorithm, seeds, and a digest where settings differ from the
-    presets', so that a trial of other settings does not meet the folder of the usual ones."""
+def default_policy_path(root: Path, config: PolicyRunConfig, penalty_share: float | None = None) -> Path:
+    """Where a run goes unless told otherwise: dataset, algorithm, seeds, "calibrated" where its penalty is to be, and a
+    digest where settings differ from the presets', so that a trial of other settings does not meet the usual folder."""
     seeds = config.seeds
     contiguous = list(seeds) == list(range(seeds[0], seeds[0] + len(seeds)))
     span = f"{seeds[0]}-{seeds[-1]}" if contiguous and len(seeds) > 1 else "_".join(map(str, seeds))
-    name = f"{config.algorithm}-s{span}"
+    name = f"{config.algorithm}-s{span}{path_suffix(penalty_share)}"
     usual, _ = resolve_policy(config.dataset, config.algorithm, {"seeds": list(seeds)})
     if as_tree(usual) != as_tree(config):
         name += f"-{config_digest(config, config.dataset)}"
@@ -53,6 +54,7 @@ def train_policy(
     root: Path = Path("runs"),
     model: str | Path | None = None,
     presets: list[Preset] | None = None,
+    penalty_share: float | None = None,
     force: bool = False,
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
@@ -61,13 +63,21 @@ def train_policy(
     Args:
         model: run folder of a fitted ensemble. Without it, the copy in the run's own folder is used, else one fitted
             for this dataset and these settings is looked for below `root`, and fitted if there is none.
+        penalty_share: take the penalty from the model's held-out rows instead of the settings, so that it covers the
+            model's error on this share of them (usually `calibration.SHARE`). A run that goes on keeps its own.
 
     Raises:
-        UsageError: the folder holds another run, or the memory is too small. DataError: the model belongs to another
-        dataset. DivergedError: a loss became non-finite. Interrupted: SIGINT or SIGTERM came.
+        UsageError: the folder holds another run, the memory is too small, or the algorithm has no such penalty.
+        DataError: the model belongs to another dataset, or no penalty covers that share. DivergedError: a loss became
+        non-finite. Interrupted: SIGINT or SIGTERM came.
     """
     reporter = reporter or Reporter()
     config = with_settings_of(model, config)
+    figures = None
+    if penalty_share is not None:
+        check_penalty(config.algorithm, calibrated=True)
+        figures = None if force else recorded_penalty(path, penalty_share)
+        config = with_penalty(config, figures) if figures else config
     check_folder(path, KIND, config, dataset_identity(dataset), force=force)  # before a model is fitted in vain
     if force and model is not None and Path(model).resolve().is_relative_to(path.resolve()):
         raise UsageError(f"--force would delete {model} together with {path}; copy the model elsewhere first")
@@ -79,9 +89,14 @@ def train_policy(
         if model is None and not force and (path / "model" / "run.json").exists():
             model = path / "model"
         fitted = model_for(dataset, config, root, model, reporter)
+    if penalty_share is not None and fitted is not None and figures is None:
+        figures = calibrated_penalty(dataset, config, fitted, penalty_share, reporter)
+        config = with_penalty(config, figures)
+        program = program_of(config, dataset)
     details = run_details(dataset, presets or []) | {
         "seeds": list(config.seeds),
         "termination": fitted.termination if fitted else None,
+        "penalty": figures,
     }
     identity = dataset_identity(dataset) | {"model": model_identity(fitted)}
     run = open_run(path, KIND, config, identity, details, force=force)
@@ -117,6 +132,7 @@ def document(run: RunDirectory) -> dict[str, Any]:
         "dataset": record["dataset"],
         "seeds": record["seeds"],
         "presets": record["presets"],
+        "penalty": record.get("penalty"),
         "seconds": record["seconds"],
         "versions": versions(),
         **{key: value for key, value in record["result"].items() if key != "algorithm"},

@@ -44,11 +44,16 @@ def split_conformal_factor(u: ArrayLike, error: ArrayLike, share: float) -> floa
     Raises:
         UsageError: `share` is not inside (0, 1).
     """
+    scores = np.sort(needed_factors(u, error))
+    rank = math.ceil((len(scores) + 1) * checked_share(share) - ROUNDING)
+    return float(scores[rank - 1]) if rank <= len(scores) else math.inf
+
+
+def checked_share(share: float) -> float:
+    """The share, or a UsageError where it is not inside (0, 1)."""
     if not 0.0 < share < 1.0:
         raise UsageError(f"the share of held-out data to cover is {share}; it must lie between 0 and 1")
-    scores = np.sort(needed_factors(u, error))
-    rank = math.ceil((len(scores) + 1) * share - ROUNDING)
-    return float(scores[rank - 1]) if rank <= len(scores) else math.inf
+    return share
 
 
 def admissible_share(u: ArrayLike, error: ArrayLike, factor: float = 1.0) -> float:

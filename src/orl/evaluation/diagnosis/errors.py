@@ -14,9 +14,9 @@ from orl.chunks import cached_rows, map_chunks
 from orl.dynamics.ensemble import Ensemble, EnsembleParams
 from orl.dynamics.uncertainty import UNCERTAINTIES, WITH_REWARD
 from orl.mdp.step import uncertainty_scale
-from orl.types import Array, Transition
+from orl.types import Transition
 
-Doubles = NDArray[np.float64]
+Doubles, Floats = NDArray[np.float64], NDArray[np.float32]
 
 
 class Judged(NamedTuple):
@@ -25,11 +25,14 @@ class Judged(NamedTuple):
     Attributes:
         next_obs: [N] ||next_obs - predicted||. reward: [N] |reward - predicted|.
         uncertainty: [N] by key of UNCERTAINTIES.
+        predicted: [N, O+1] the elites' mean of (next_obs, reward), in raw units whatever the others are in; of a
+            stacked observation the newest part.
     """
 
     next_obs: Doubles
     reward: Doubles
     uncertainty: dict[str, Doubles]
+    predicted: Floats
 
     @property
     def joint(self) -> Doubles:
@@ -49,9 +52,8 @@ def judge(ensemble: Ensemble, params: EnsembleParams, rows: Transition, units: s
     Args:
         units: "raw", or "standardised" by the training spread, as of the uncertainties of `make_step`.
     """
-    next_obs, reward, unsure = _judge(ensemble, units, params, rows)
-    exact = {name: np.asarray(values, np.float64) for name, values in unsure.items()}
-    return Judged(np.asarray(next_obs, np.float64), np.asarray(reward, np.float64), exact)
+    arrays = jax.tree.map(np.asarray, _judge(ensemble, units, params, rows))
+    return Judged(*jax.tree.map(np.float64, arrays[:-1]), arrays[-1])
 
 
 def model_error(
@@ -63,22 +65,16 @@ def model_error(
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _judge(
-    ensemble: Ensemble, units: str, params: EnsembleParams, rows: Transition
-) -> tuple[Array, Array, dict[str, Array]]:
+def _judge(ensemble: Ensemble, units: str, params: EnsembleParams, rows: Transition) -> Judged:
     scale = uncertainty_scale(params, units)
+    size = ensemble.out_dim - 1
 
-    def one_chunk(rows: Transition) -> tuple[Array, Array, dict[str, Array]]:
+    def one_chunk(rows: Transition) -> Judged:
         prediction = ensemble.predict(params, rows.obs, rows.action)
-        error = (jnp.mean(prediction.mean[params.elites], axis=0) - _targets(rows, scale.shape[0] - 1)) / scale
+        mean = jnp.mean(prediction.mean[params.elites], axis=0)
+        error = mean - jnp.concatenate([rows.next_obs[:, :size] - rows.obs[:, :size], rows.reward[:, None]], axis=-1)
         unsure = {name: measure(prediction, scale) for name, measure in UNCERTAINTIES.items()}
-        return jnp.linalg.norm(error[:, :-1], axis=-1), jnp.abs(error[:, -1]), unsure
+        length = jnp.linalg.norm(error[:, :-1] / scale[:-1], axis=-1)
+        return Judged(length, jnp.abs(error[:, -1] / scale[-1]), unsure, mean.at[:, :-1].add(rows.obs[:, :size]))
 
     return map_chunks(one_chunk, rows, cached_rows())
-
-
-def _targets(rows: Transition, predicted: int) -> Array:
-    """[N, P+1] what an ensemble predicts: the change of the first `predicted` dimensions of an observation (all of
-    them, or the newest of a stack), and the reward."""
-    change = rows.next_obs[:, :predicted] - rows.obs[:, :predicted]
-    return jnp.concatenate([change, rows.reward[:, None]], axis=-1)
