@@ -9,6 +9,7 @@ from rich.table import Table
 MOST_COLUMNS = 12  # dimensions shown in a table; the document has all of them
 CHOSEN = (("uncertainty", "uncertainty"), ("units", "uncertainty_units"))
 SHOWN_LEVELS = (0.5, 0.9, 0.95)
+SMALL = 1e-6  # standard deviations: copies of a row
 
 
 def tables(document: dict[str, Any]) -> list[Table]:
@@ -17,20 +18,20 @@ def tables(document: dict[str, Any]) -> list[Table]:
     if document.get("uncertainties"):
         found += [uncertainty_table(document), distance_table(document)]
     if "policy" in document:
-        found.append(policy_table(document["policy"]))
+        found += [policy_table(document["policy"], seed) for seed in document["policy"]["seeds"]]
     return found
 
 
 def horizon_table(document: dict[str, Any]) -> Table:
-    """Errors at a few steps ahead, and from where on simpler predictions do as well."""
+    """Errors at a few steps ahead."""
     horizon = document["horizon"]
-    steps = [f"{each}" for each in horizon["shown_steps"]]
-    table = _table(f"{document['dataset']}: error / training spread by steps ahead", "", *steps, "no worse")
-    for name, label in (("model", document["model"]["kind"]), ("linear", "linear model"), ("persistence", "no change")):
-        shown = [number(horizon["error"][name][each - 1]) for each in horizon["shown_steps"]]
-        even = horizon["break_even"].get(name)
-        table.add_row(label, *shown, "" if name == "model" else "never" if even is None else f"from {even}")
-    table.caption = "logged actions, open loop; no worse: from that step on the simpler prediction does as well"
+    table = _table(
+        f"{document['dataset']}: error / training spread by steps ahead", "", *map(str, horizon["shown_steps"])
+    )
+    for name, label in (("model", document["model"]["kind"]), ("linear", "linear"), ("persistence", "no change")):
+        errors = [horizon["error"][name][each - 1] for each in horizon["shown_steps"]]
+        table.add_row(label, *("–" if each is None else f"{each:.3f}" for each in errors))
+    table.caption = f"open loop, logged actions, {horizon['starts'][0]} starts; {horizon['prediction']}"
     return table
 
 
@@ -56,22 +57,21 @@ def column_table(document: dict[str, Any]) -> Table:
 
 def uncertainty_table(document: dict[str, Any]) -> Table:
     """Every uncertainty against the true error, and the lambda that it takes."""
-    share = f"{100 * document['penalty']['share']:g}%"
-    heads = ("units", "rank corr.", "u >= error", f"x for {share}", "lambda")
-    table = _table("Uncertainties u on held-out rows", "u", *heads)
+    share, penalty = f"{100 * document['penalty']['share']:g}%", document["penalty"]
+    table = _table("Uncertainties u on held-out rows", "u", "rank corr.", "u >= error", f"x for {share}", "lambda")
     for line in document["uncertainties"]:
-        chosen = all(line[key] == document["penalty"][name] for key, name in CHOSEN)
+        chosen = all(line[key] == penalty[name] for key, name in CHOSEN)
         table.add_row(
-            line["uncertainty"] + (" *" if chosen else ""),
-            line["units"],
+            f"{line['uncertainty']}, {line['units']}{' *' if chosen else ''}",
             number(line["rank_correlation"]),
             percent(line["admissible_share"]),
             number(line["conformal_factor"]),
             number(line["penalty_coef"]),
+            end_section=line["uncertainty"] == document["uncertainties"][-1]["uncertainty"],
         )
     table.caption = (
-        f"x for {share}: the factor at which u covers the error on that share; lambda: that covers the error of\n"
-        f"reward and value together, in reward units (discount {document['penalty']['discount']:g}); *: chosen"
+        f"x for {share}: the factor at which u covers the error on that share of rows;\n"
+        f"lambda: that covers the error of reward + value (discount {penalty['discount']:g}); *: chosen"
     )
     return table
 
@@ -81,62 +81,81 @@ def distance_table(document: dict[str, Any]) -> Table:
     distance, penalty = document["distance"], document["penalty"]
     factor = number(distance["factor"])
     title = f"{penalty['uncertainty']} ({penalty['uncertainty_units']}) by distance from the training data"
-    table = _table(title, "distance", "rows", "u >= error", f"{factor} u >= error", "mean u", "mean error")
+    table = _table(title, "distance up to", "rows", "u >= error", f"{factor} u >=", "mean u", "mean error")
     for each in distance["bins"]:
-        span = f"{number(each['low'])} to {number(each['high'])}"
         shares = percent(each["admissible"]), percent(each["admissible_with_factor"])
-        table.add_row(span, str(each["rows"]), *shares, number(each["u"]), number(each["error"]))
-    table.caption = "nearest training row, in standard deviations of (obs, action); farther away nothing is known"
+        far = "0" if each["high"] < SMALL else number(each["high"])
+        table.add_row(far, str(each["rows"]), *shares, number(each["u"]), number(each["error"]))
+    table.caption = "to the nearest training row, in standard deviations of (obs, action)"
     return table
 
 
-def policy_table(policy: dict[str, Any]) -> Table:
-    """The theorems' terms, a line a seed and lambda."""
-    title = (
-        f"{policy['algorithm']} in the model: discounted returns ({policy['discount']:g}, {policy['horizon']} steps) "
-        f"against the behaviour's {number(policy['behaviour_value']['mean'])}"
-    )
-    heads = ("promised gain", "lambda", "eps_u", "guaranteed gain", "may lose", "covered", "outside")
-    table = _table(title, "seed", *heads)
-    for seed in policy["seeds"]:
-        first = (str(seed["seed"]), signed(seed["promised_gain"]))
-        outside = percent(seed["outside"])
-        for each in seed["guarantees"] or [None]:
-            terms = ["–"] * 5
-            if each:
-                terms = [
-                    f"{number(each['coef'])} ({each['source']})",
-                    f"{number(each['policy_uncertainty'])} / {number(each['behaviour_uncertainty'])}",
-                    signed(each["guaranteed_gain"]),
-                    number(each["worst_loss"]),
-                    percent(each["covered"]),
-                ]
-            table.add_row(*first, *terms, outside)
-            first, outside = ("", ""), ""
-    table.caption = (
-        "eps_u: discounted sum of u, policy / behaviour; guaranteed gain: promised - lambda eps_u(policy);\n"
-        "may lose: 2 lambda eps_u(behaviour); covered: of the promised gain; outside: share of its steps farther from\n"
-        f"the data than 99% of held-out rows ({number(policy['outside_distance'])})"
-    )
+def policy_table(policy: dict[str, Any], seed: dict[str, Any]) -> Table:
+    """The theorems' terms of one seed, a column a lambda."""
+    terms = seed["guarantees"]
+    title = f"{policy['algorithm']}, seed {seed['seed']}: returns discounted by {policy['discount']:g}"
+    table = _table(title, "", *("lambda of the run" if each["source"] == "run" else "calibrated" for each in terms))
+    rows: list[tuple[str, Any]] = [
+        ("u", lambda each: f"{each['uncertainty']}, {each['units']}"),
+        ("lambda", lambda each: number(each["coef"])),
+        ("lambda that held-out rows need", lambda each: number(each["needed"])),
+        ("eps_u of the policy", lambda each: number(each["policy_uncertainty"])),
+        ("eps_u of the behaviour", lambda each: number(each["behaviour_uncertainty"])),
+        ("promised gain", lambda each: signed(seed["promised_gain"])),
+        ("guaranteed: promised - lambda eps_u(policy)", lambda each: signed(each["guaranteed_gain"])),
+        ("covered part of the promise", lambda each: percent(each["covered"])),
+        ("may lose: 2 lambda eps_u(behaviour)", lambda each: number(each["worst_loss"])),
+    ]
+    for label, shown in rows:
+        table.add_row(label, *map(shown, terms))
+    table.caption = "a lambda below the one needed guarantees nothing" if terms else ""
     return table
 
 
 def sentences(document: dict[str, Any]) -> list[str]:
     """What the tables come to."""
-    calibration, two = document["calibration"], document["two_sample"]
-    place = calibration["levels"].index(0.9)
-    mean = sum(calibration["coverage"][place]) / len(calibration["columns"])
+    even = document["horizon"]["break_even"]
+    steps = document["horizon"]["steps"]
+    words = {"persistence": "no change", "linear": "a linear model"}
+    found = [
+        f"- {words[name]} predicts no worse from step {step}"
+        if step
+        else f"- {words[name]} predicts worse at each of {steps} steps"
+        for name, step in even.items()
+    ]
+    return [*found, spread_sentence(document["calibration"]), *two_sample_sentences(document["two_sample"])] + [
+        policy_sentence(document["policy"], seed) for seed in document.get("policy", {}).get("seeds", [])
+    ]
+
+
+def spread_sentence(calibration: dict[str, Any]) -> str:
+    """Whether the predicted spread is as wide as the errors."""
+    shares = calibration["coverage"][calibration["levels"].index(0.9)]
+    mean = sum(shares) / len(shares)
     word = "too narrow" if mean < 0.85 else "too wide" if mean > 0.95 else "about right"
-    found = [f"predicted spread: 90% intervals hold {percent(mean)} of held-out numbers, {word}"]
-    if two is None:
-        found.append("two-sample test: too few held-out rows")
-    else:
-        p = "p < 1e-6" if two["p_value"] < 1e-6 else f"p = {two['p_value']:.2g}"
-        found.append(
-            f"two-sample test: a classifier tells model from data on {percent(two['accuracy'])} of {two['rows']} rows "
-            f"({p}; by guessing 50%)"
-        )
-    return found
+    return f"- predicted spread: {word}; 90% intervals hold {percent(mean)} of held-out numbers"
+
+
+def two_sample_sentences(section: dict[str, Any]) -> list[str]:
+    """How often a classifier tells the model's transitions from the log's."""
+    if section["transitions"] is None:
+        return ["- two-sample test: too few held-out rows"]
+    found = []
+    for name, words in (("transitions", "from the transition"), ("with_scores", "knowing what the model expected")):
+        p = section[name]["p_value"]
+        found.append(f"{percent(section[name]['accuracy'])} {words} ({'p < 1e-6' if p < 1e-6 else f'p = {p:.2g}'})")
+    return [f"- two-sample test: a classifier tells model from log in {'; '.join(found)}; guessing: 50%"]
+
+
+def policy_sentence(policy: dict[str, Any], seed: dict[str, Any]) -> str:
+    """What the model promises of a seed, and how far its rollouts leave the data."""
+    error = (seed["model_value"]["error"] ** 2 + policy["behaviour_value"]["error"] ** 2) ** 0.5
+    promise = f"{signed(seed['promised_gain'])} (standard error {number(error)})"
+    return (
+        f"- seed {seed['seed']}: the model promises {promise} over the behaviour's "
+        f"{number(policy['behaviour_value']['mean'])}; {percent(seed['outside'])} of its steps there lie farther from "
+        "the data than 99% of held-out rows"
+    )
 
 
 def signed(value: float) -> str:

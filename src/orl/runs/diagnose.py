@@ -13,7 +13,7 @@ from orl.evaluation.diagnosis.figures import calibration_figure, policy_figure, 
 from orl.evaluation.figures import error_figure
 from orl.runs.diagnosis_data import Evidence, gather
 from orl.runs.diagnosis_model import diagnose_ensemble, diagnose_sequence
-from orl.runs.diagnosis_policy import calibrated_penalty, diagnose_policy, discount_of
+from orl.runs.diagnosis_policy import diagnose_policy, discount_of
 from orl.runs.diagnosis_uncertainty import Chosen, calibrated, distances, uncertainty_sections
 from orl.runs.directory import SCHEMA, RunDirectory, load_run, versions, write_json
 from orl.runs.fit_model import load_model
@@ -54,6 +54,8 @@ def diagnose(
     fit, is_policy = _model_of(run, model), run.record["kind"] == POLICY
     if not is_policy and (model is not None or seed is not None):
         raise UsageError(f"--model and --seed are for policies; {path} holds a {run.record['kind']}")
+    if discount is not None and not 0.0 < discount < 1.0:
+        raise UsageError(f"--discount {discount}: a discount lies between 0 and 1")
     dataset = dataset_of(run, reporter)
     if model is not None:
         check_model(dataset, model, "ensemble")
@@ -71,7 +73,7 @@ def diagnose(
     document |= uncertainty_sections(chosen, known)
     if is_policy:
         reporter.message(f"following the policy of {path} through the model")
-        document["policy"] = diagnose_policy(run, fitted, evidence, known, calibrated_penalty(chosen), discount, seed)
+        document["policy"] = diagnose_policy(run, fitted, evidence, known, chosen, discount, seed)
     figures = _common_figures(document) | _ensemble_figures(document, chosen)
     return _write(document, figures, out or run.path / "diagnose", began)
 

@@ -69,8 +69,12 @@ def gather(dataset: Dataset, run: RunDirectory) -> Evidence:
 
 
 class Starts(NamedTuple):
-    """N held-out rows to predict from: `rows` [N] among the held-out rows, `ahead` [N, H] those of the next H steps (the
-    last one repeated past the episode's end), and which of them are `inside` it, [N, H]."""
+    """N held-out rows to predict from.
+
+    Attributes:
+        rows: [N] which of the held-out rows. ahead: [N, H] those of the next H steps, the last one repeated past the
+            episode's end. inside: [N, H] which of them lie inside it.
+    """
 
     rows: NDArray[np.int64]
     ahead: NDArray[np.int64]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,18 +23,28 @@ from orl.mdp.step import make_step, mean_step
 from orl.runs.diagnosis_data import Evidence, Starts, starts_of
 from orl.runs.directory import RunDirectory
 from orl.runs.fit_model import FittedModel
-from orl.runs.fit_sequence import load_sequence
+from orl.runs.fit_sequence import FittedSequence, load_sequence
 from orl.runs.predict import roll_model
 from orl.runs.sequences import log_of
 from orl.runs.stretches import CONTEXT, stretches_from
 from orl.sequence.discretiser import encode_rows
 from orl.sequence.tokens import columns
+from orl.types import Transition
 
 Floats = NDArray[np.float32]
 
+FEATURES = "obs, action, change"
+FARTHEST = 8.0  # normal scores beyond say no more
 SHOWN_STEPS = (1, 2, 5, 10, 20, 50, 100)  # at which errors are given by dimension
 ENSEMBLE_STARTS = 256
 SEQUENCE_STARTS, SEQUENCE_DRAWS, SEQUENCE_ROWS = 32, 4, 1000  # a density model takes a pass a token
+
+
+class Sample(NamedTuple):
+    """N transitions: what a classifier sees of them [N, D], and the normal scores of what came after [N, F]."""
+
+    features: Floats
+    scores: Floats
 
 
 def diagnose_ensemble(fitted: FittedModel, evidence: Evidence, steps: int) -> dict[str, Any]:
@@ -42,34 +52,41 @@ def diagnose_ensemble(fitted: FittedModel, evidence: Evidence, steps: int) -> di
     ensemble, params, rows = fitted.ensemble, fitted.params, evidence.judged_rows
     starts = starts_of(evidence, steps, ENSEMBLE_STARTS)
     predicted = _open_loop(mean_step(ensemble), params, evidence, starts)
-    drawn = jax.jit(make_step(ensemble, "never"))(params, jax.random.key(0), rows.obs, rows.action)
+    step = jax.jit(make_step(ensemble, "never"))(params, jax.random.key(0), rows.obs, rows.action)
+    drawn = rows._replace(next_obs=step.next_obs, reward=step.reward)
+    scores = ensemble_scores(ensemble, params, rows)
+    samples = [
+        Sample(_features(each, with_reward=True), by)
+        for each, by in ((rows, scores), (drawn, ensemble_scores(ensemble, params, drawn)))
+    ]
     return {
         "horizon": horizon_section(evidence, starts, predicted) | {"prediction": "the elites' mean, step by step"},
-        "calibration": calibration_section(ensemble_scores(ensemble, params, rows))
-        | {"transform": "normal scores in the mixture of the elites"},
-        "two_sample": two_sample_section(evidence, evidence.judged, drawn.next_obs, rows.next_obs, drawn.reward),
+        "calibration": calibration_section(scores) | {"transform": "normal scores in the mixture of the elites"},
+        "two_sample": two_sample_section(evidence, evidence.judged, *samples) | {"features": FEATURES + ", reward"},
     }
 
 
 def diagnose_sequence(run: RunDirectory, evidence: Evidence, steps: int) -> dict[str, Any]:
     """The sections `horizon`, `calibration` and `two_sample` of a transformer or an LSTM."""
     fitted = load_sequence(run.path)
-    starts, near = (
-        starts_of(evidence, ahead, most, CONTEXT) for ahead, most in ((steps, SEQUENCE_STARTS), (1, SEQUENCE_ROWS))
-    )
-    drawn = [_drawn(run, evidence, *each) for each in ((starts, SEQUENCE_DRAWS), (near, 1))]
-    length = min(CONTEXT + 1, fitted.model.config.window)
-    numbers = columns(log_of(evidence.dataset, evidence.holdout_rows), fitted.model.config)
-    tokens = encode_rows(fitted.params.discretiser, numbers)[near.rows[:, None] + np.arange(1 - length, 1)]
-    scores = sequence_scores(fitted.model, fitted.params, jnp.asarray(tokens), jax.random.key(1))
-    after = evidence.holdout.next_obs[near.rows]
-    binned = fitted.params.discretiser.decode_dims(fitted.params.discretiser.encode_dims(after, 0), 0)
+    model, params, discretiser = fitted.model, fitted.params, fitted.params.discretiser
+    starts, near = starts_of(evidence, steps, SEQUENCE_STARTS, CONTEXT), _followed(evidence)
+    paths, drawn = (_drawn(run, evidence, *each) for each in ((starts, SEQUENCE_DRAWS), (near, 1)))
+    tokens = _windows_ending_at(near.rows + 1, fitted, evidence)
+    seen = discretiser.encode_dims(jnp.asarray(drawn[0, :, 0]), 0)
+    redrawn = tokens.at[:, -1, : model.obs_dim].set(seen)
+    scores, own = (sequence_scores(model, params, each, jax.random.key(1)) for each in (tokens, redrawn))
+    rows = jax.tree.map(lambda x: x[near.rows], evidence.holdout)
+    samples = [  # both through the bins, else the drawn ones would be told by their few values
+        Sample(_features(rows._replace(next_obs=discretiser.decode_dims(each, 0)), with_reward=False), by[:, :-1])
+        for each, by in ((tokens[:, -1, : model.obs_dim], scores), (seen, own))
+    ]
     return {
-        "horizon": horizon_section(evidence, starts, drawn[0].mean(axis=0))
+        "horizon": horizon_section(evidence, starts, paths.mean(axis=0))
         | {"prediction": f"the mean of {SEQUENCE_DRAWS} draws"},
         "calibration": calibration_section(scores)
         | {"transform": "randomised normal scores in the discretised conditionals"},
-        "two_sample": two_sample_section(evidence, near.rows, drawn[1][0, :, 0], binned),
+        "two_sample": two_sample_section(evidence, near.rows, *samples) | {"features": FEATURES},
     }
 
 
@@ -105,25 +122,21 @@ def calibration_section(scores: Floats) -> dict[str, Any]:
     }
 
 
-def two_sample_section(
-    evidence: Evidence, index: NDArray[np.int64], drawn: Any, real: Any, reward: Any = None
-) -> dict[str, Any] | None:
-    """The test between next observations `drawn` by a model and `real` ones [N, O] of held-out rows `index`; with
-    `reward` [N], of the rewards too. None with too few rows."""
-    rows = jax.tree.map(lambda x: np.asarray(x)[index], evidence.holdout)
+def two_sample_section(evidence: Evidence, index: NDArray[np.int64], real: Sample, drawn: Sample) -> dict[str, Any]:
+    """The test on transitions of held-out rows `index`, alone and with their scores; null with too few rows.
 
-    def features(next_obs: Any, reward: Any) -> Floats:
-        # the change, not the next observation itself: where little changes the two look alike
-        parts = [rows.obs, rows.action, np.asarray(next_obs) - rows.obs]
-        return np.concatenate(parts if reward is None else [*parts, np.asarray(reward)[:, None]], axis=1)
-
+    The scores tell a classifier what the model expected, so that it need not learn the system before it can see small
+    errors: it is then the sharper test.
+    """
     fold = folds_of_rows(evidence.dataset.episode_of_row[evidence.holdout_rows[index]], FOLDS)
-    logged = None if reward is None else rows.reward
-    found = two_sample_test(features(real, logged), features(drawn, reward), fold, jax.random.key(0))
-    if found is None:
-        return None
-    seen = "obs, action, change" if reward is None else "obs, action, change, reward"
-    return found._asdict() | {"features": seen}
+    pairs = {
+        "transitions": (real.features, drawn.features),
+        "with_scores": tuple(
+            np.concatenate([each.features, np.clip(each.scores, -FARTHEST, FARTHEST)], axis=1) for each in (real, drawn)
+        ),
+    }
+    found = {name: two_sample_test(*pair, fold, jax.random.key(0)) for name, pair in pairs.items()}
+    return {name: None if each is None else each._asdict() for name, each in found.items()}
 
 
 def plain(value: Any) -> Any:
@@ -140,6 +153,28 @@ def _open_loop(step: Any, params: Any, evidence: Evidence, starts: Starts) -> Fl
     run: Callable[..., Any] = jax.jit(partial(open_loop, step))
     obs, actions = evidence.holdout.obs[starts.rows], evidence.holdout.action[starts.ahead]
     return np.asarray(run(params, jax.random.key(0), obs, actions)[0])
+
+
+def _features(rows: Transition, *, with_reward: bool) -> Floats:
+    """[N, D] obs, action, change and perhaps the reward. The change, not the next observation: where little changes
+    the two look alike."""
+    parts = [rows.obs, rows.action, rows.next_obs - rows.obs, *([rows.reward[:, None]] if with_reward else [])]
+    return np.concatenate([np.asarray(part) for part in parts], axis=1)
+
+
+def _followed(evidence: Evidence) -> Starts:
+    """Held-out rows with a context before them and a row after."""
+    starts = starts_of(evidence, 2, SEQUENCE_ROWS, CONTEXT)
+    kept = starts.inside[:, -1]
+    return Starts(starts.rows[kept], starts.ahead[kept, :1], starts.inside[kept, :1])
+
+
+def _windows_ending_at(rows: NDArray[np.int64], fitted: FittedSequence, evidence: Evidence) -> jax.Array:
+    """[N, W, D] tokens of held-out `rows` [N] and of those before them, as far as context and window allow."""
+    config = fitted.model.config
+    length = min(CONTEXT + 1, config.window)
+    tokens = encode_rows(fitted.params.discretiser, columns(log_of(evidence.dataset, evidence.holdout_rows), config))
+    return jnp.asarray(tokens[rows[:, None] + np.arange(1 - length, 1)], jnp.int32)
 
 
 def _drawn(run: RunDirectory, evidence: Evidence, starts: Starts, draws: int) -> Floats:

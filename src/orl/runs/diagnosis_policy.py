@@ -22,6 +22,7 @@ from orl.evaluation.diagnosis.policy_rollouts import (
 from orl.evaluation.diagnosis.theorem import guarantee
 from orl.mdp.step import make_step
 from orl.runs.diagnosis_data import Evidence
+from orl.runs.diagnosis_model import plain
 from orl.runs.diagnosis_uncertainty import Chosen, Distances, standardised_pairs
 from orl.runs.directory import RunDirectory
 from orl.runs.fit_model import FittedModel
@@ -36,12 +37,17 @@ VISITED_ROWS = 4000  # of the policy's rollouts, whose distance from the data is
 
 
 class Penalty(NamedTuple):
-    """lambda and the u that it multiplies; `source` says whose they are ("run" or "calibrated")."""
+    """lambda and the u that it multiplies; `source` says whose they are ("run" or "calibrated").
+
+    needed: the lambda with which this u covers the model's errors on the stated share of held-out rows. The theorems
+    say nothing of a smaller one.
+    """
 
     source: str
     coef: float
     uncertainty: str
     units: str
+    needed: float | None
 
 
 class Episodes(NamedTuple):
@@ -52,18 +58,21 @@ class Episodes(NamedTuple):
     horizon: int
 
 
-def run_penalty(agent: Any) -> Penalty | None:
-    """The penalty a policy was trained with; None for algorithms without one."""
-    coef = getattr(agent, "penalty_coef", None)
-    return None if coef is None else Penalty("run", coef, agent.uncertainty, agent.uncertainty_units)
-
-
-def calibrated_penalty(chosen: Chosen | None) -> Penalty | None:
-    """The penalty that held-out data call for, where there is one."""
-    if chosen is None:
-        return None
-    found = chosen.calibration.chosen
-    return Penalty("calibrated", found.penalty_coef, found.uncertainty, found.units)
+def penalties_of(agent: Any, chosen: Chosen | None) -> list[Penalty]:
+    """The penalty that a policy was trained with, if its algorithm has one, and the one that held-out rows call for."""
+    needed = (
+        {}
+        if chosen is None
+        else {(each.uncertainty, each.units): each.penalty_coef for each in chosen.calibration.table}
+    )
+    found = []
+    if hasattr(agent, "penalty_coef") and hasattr(agent, "uncertainty_units"):
+        which = agent.uncertainty, agent.uncertainty_units
+        found.append(Penalty("run", agent.penalty_coef, *which, plain(needed.get(which, math.nan))))
+    if chosen is not None:
+        best = chosen.calibration.chosen
+        found.append(Penalty("calibrated", best.penalty_coef, best.uncertainty, best.units, best.penalty_coef))
+    return found
 
 
 def discount_of(run: RunDirectory, given: float | None) -> float:
@@ -83,14 +92,14 @@ def diagnose_policy(
     fitted: FittedModel,
     evidence: Evidence,
     known: Distances,
-    calibrated: Penalty | None,
+    chosen: Chosen | None,
     discount: float,
     seed: int | None = None,
 ) -> dict[str, Any]:
     """The section `policy`: the theorems' terms and the share outside the data, of each of the run's seeds."""
     algorithm, config = rebuild(run)
     stacked, episodes = stacked_params(run), episodes_of(evidence, discount)
-    penalties = [each for each in (run_penalty(config.agent), calibrated) if each is not None]
+    penalties = penalties_of(config.agent, chosen)
     behaviour = {each.source: _behaviour_uncertainty(fitted, evidence, each, discount) for each in penalties}
     value = behaviour_sums(np.asarray(evidence.holdout.reward), evidence.first, evidence.last, discount)
     seeds = run.record["seeds"]
@@ -127,8 +136,8 @@ def episodes_of(evidence: Evidence, discount: float) -> Episodes:
     ended = np.asarray(evidence.holdout.terminated)[last] > 0.5
     limit = np.where(ended, horizon, np.minimum(last - first + 1, horizon))
     rollouts = min(max(MODEL_STEPS // horizon, FEWEST_STARTS), MOST_STARTS)
-    chosen = np.resize(evenly(len(first), rollouts), rollouts)
-    return Episodes(np.asarray(evidence.holdout.obs)[first[chosen]], limit[chosen], int(limit.max()))
+    taken = np.resize(evenly(len(first), rollouts), rollouts)
+    return Episodes(np.asarray(evidence.holdout.obs)[first[taken]], limit[taken], int(limit.max()))
 
 
 def _seed(
@@ -150,7 +159,7 @@ def _seed(
     guarantees = [
         each._asdict()
         | {"policy_uncertainty": float(visit.uncertainty.mean()), "behaviour_uncertainty": behaviour[each.source]}
-        | guarantee(each.coef, promised, float(visit.uncertainty.mean()), behaviour[each.source])._asdict()
+        | guarantee(each.coef, each.needed, promised, float(visit.uncertainty.mean()), behaviour[each.source])._asdict()
         for each, visit in zip(penalties, visits, strict=False)
     ]
     return {

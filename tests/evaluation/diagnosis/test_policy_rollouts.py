@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from orl.evaluation.diagnosis.policy_rollouts import behaviour_sums, outside_by_step, outside_share, policy_visits
-from orl.types import Array, Params, Step
+from orl.types import Array, Step
 
 
 def line(params: float, key: Array, obs: Array, action: Array) -> Step:

@@ -14,18 +14,22 @@ from orl.types import Array, Params, Step
 
 def test_a_gain_that_is_covered_by_half() -> None:
     """+40 promised, lambda 5, eps_u 4 of the policy and 1 of the behaviour: 20 is left, 10 may be lost."""
-    found = guarantee(5.0, 40.0, 4.0, 1.0)
-    assert found == (5.0, 20.0, 10.0, 20.0, 0.5)
+    assert guarantee(5.0, 3.0, 40.0, 4.0, 1.0) == (5.0, True, 20.0, 10.0, 20.0, 0.5)
 
 
 @pytest.mark.parametrize(("gain", "covered"), [(10.0, 0.0), (80.0, 0.75), (0.0, None), (-5.0, None)])
 def test_nothing_is_covered_beyond_none_or_all_of_a_gain(gain: float, covered: float | None) -> None:
-    assert guarantee(5.0, gain, 4.0, 1.0).covered == covered
-    assert guarantee(5.0, gain, 4.0, 1.0).guaranteed_gain == gain - 20.0
+    found = guarantee(5.0, None, gain, 4.0, 1.0)
+    assert (found.holds, found.covered, found.guaranteed_gain) == (None, covered, gain - 20.0)
 
 
-def test_no_penalty_covers_everything() -> None:
-    assert guarantee(0.0, 10.0, 4.0, 1.0) == (0.0, 0.0, 0.0, 10.0, 1.0)
+def test_a_lambda_below_the_needed_one_covers_nothing() -> None:
+    assert guarantee(5.0, 5.1, 80.0, 4.0, 1.0)[1:] == (False, 20.0, 10.0, 60.0, 0.0)
+    assert guarantee(5.1, 5.1, 80.0, 4.0, 1.0).holds is True
+
+
+def test_no_penalty_covers_everything_if_none_is_needed() -> None:
+    assert guarantee(0.0, 0.0, 10.0, 4.0, 1.0) == (0.0, True, 0.0, 0.0, 10.0, 1.0)
 
 
 def chain(params: Params, key: Array, obs: Array, action: Array) -> Step:

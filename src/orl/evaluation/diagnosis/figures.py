@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
@@ -24,13 +25,13 @@ def calibration_figure(section: Mapping[str, Any]) -> Figure:
     for column, shares in enumerate(coverage.T):
         name = section["columns"][column] if coverage.shape[1] <= 6 else None
         axis.plot(levels, shares, linewidth=1.0, alpha=0.8, marker="o", markersize=3, label=name)
-    axis.plot(levels, coverage.mean(axis=1), color="C3", linewidth=2.2, label="mean")
-    axis.text(0.03, 0.62, "spread too wide", color="0.45", fontsize="small")
-    axis.text(0.97, 0.04, "spread too narrow", color="0.45", fontsize="small", ha="right")
+    axis.plot(levels, coverage.mean(axis=1), color=REAL, linewidth=2.2, label="mean")
+    axis.text(0.03, 0.97, "spread too wide", color="0.45", fontsize="small", va="top")
+    axis.text(0.3, 0.06, "spread too narrow", color="0.45", fontsize="small")
     axis.set(xlabel="level of the predicted central interval", ylabel="share of held-out rows inside")
     axis.set(xlim=(0, 1), ylim=(0, 1.02))
     axis.grid(alpha=0.25)
-    axis.legend(fontsize="small", loc="upper left")
+    axis.legend(fontsize="small", loc="lower right")
     return figure
 
 
@@ -53,12 +54,12 @@ def uncertainty_figure(u: ArrayLike, error: ArrayLike, name: str, factor: float 
         left.set(xscale="log", yscale="log")
     left.legend(fontsize="small")
     place = np.arange(len(bins))
-    labels = [f"{each['low']:.2g}–{each['high']:.2g}" for each in bins]
+    labels = [f"{each['high']:.2g}" if each["high"] > 1e-6 else "0" for each in bins]
     right.bar(place - 0.2, [each["admissible"] for each in bins], 0.4, color="C0", label="u ≥ error")
     if factor:
         shares = [each["admissible_with_factor"] for each in bins]
         right.bar(place + 0.2, shares, 0.4, color="C3", label=f"{factor:.3g} u ≥ error")
-    right.set(xlabel="distance from the training data (held-out rows, equally many a bin)", ylabel="share admissible")
+    right.set(xlabel="distance from the training data, up to (fifths of the rows)", ylabel="share admissible")
     right.set_xticks(place, labels, fontsize="small")
     right.set_ylim(0, 1.02)
     right.legend(fontsize="small", loc="lower left")
@@ -84,13 +85,15 @@ def policy_figure(seed: Mapping[str, Any]) -> Figure:
 
 
 def _terms(axis: Axes, seed: Mapping[str, Any]) -> None:
-    """Horizontal bars in return units, the promise on top."""
-    names, values, colours = ["gain promised by the model"], [seed["promised_gain"]], ["C0"]
+    """Horizontal bars in return units, the promise on top; pale where lambda is below what held-out rows need."""
+    names, values, colours = ["gain promised by the model"], [seed["promised_gain"]], [to_rgba("C0")]
     for each in seed["guarantees"]:
-        whose = f"λ {'of the run' if each['source'] == 'run' else 'calibrated'} ({each['coef']:.3g})"
+        needed = "?" if each["needed"] is None else f"{each['needed']:.3g}"
+        whose = f"λ = {each['coef']:.3g} ({each['source']}; {needed} needed)"
         names += [f"gain guaranteed\n{whose}", f"most it may lose (2λε)\n{whose}"]
         values += [each["guaranteed_gain"], -each["worst_loss"]]
-        colours += ["C2", "C3"]
+        alpha = 1.0 if each["holds"] else 0.35
+        colours += [to_rgba("C2", alpha), to_rgba("C3", alpha)]
     place = np.arange(len(names))
     axis.barh(place, values, color=colours)
     axis.set_yticks(place, names, fontsize="small")

@@ -20,22 +20,34 @@ class Guarantee(NamedTuple):
     """The theorems' terms at one lambda, in return units.
 
     Attributes:
-        coef: lambda. policy_penalty: lambda eps_u(policy), what the lower bound takes off the model's value.
+        coef: lambda. holds: whether it is at least the `needed` one; None where nobody knows.
+        policy_penalty: lambda eps_u(policy), what the lower bound takes off the model's value.
         worst_loss: 2 lambda eps_u(behaviour), what the best penalised policy may lose against the behaviour.
         guaranteed_gain: the lower bound on the policy's value, less the behaviour's value.
         covered: the part of the promised gain that is guaranteed, 0 to 1; None where no gain is promised.
     """
 
     coef: float
+    holds: bool | None
     policy_penalty: float
     worst_loss: float
     guaranteed_gain: float
     covered: float | None
 
 
-def guarantee(coef: float, promised_gain: float, policy_uncertainty: float, behaviour_uncertainty: float) -> Guarantee:
-    """The terms from lambda, the gain over the behaviour that the bare model promises, and both policies' eps_u."""
+def guarantee(
+    coef: float, needed: float | None, promised_gain: float, policy_uncertainty: float, behaviour_uncertainty: float
+) -> Guarantee:
+    """The terms of one lambda.
+
+    Args:
+        needed: the lambda at which lambda u covers the model's errors; with less nothing of the gain is covered.
+        promised_gain: over the behaviour, by the bare model. The others: eps_u of the two.
+    """
     penalty = coef * policy_uncertainty
     guaranteed = promised_gain - penalty
-    covered = min(max(guaranteed / promised_gain, 0.0), 1.0) if promised_gain > 0 else None
-    return Guarantee(coef, penalty, 2.0 * coef * behaviour_uncertainty, guaranteed, covered)
+    holds = None if needed is None else coef >= needed
+    covered = None
+    if promised_gain > 0:
+        covered = 0.0 if holds is False else min(max(guaranteed / promised_gain, 0.0), 1.0)
+    return Guarantee(coef, holds, penalty, 2.0 * coef * behaviour_uncertainty, guaranteed, covered)
