@@ -30,7 +30,18 @@ def held_out_rewards(name: str) -> list[np.ndarray]:
     return [data.reward[data.starts[e] : data.starts[e] + data.lengths[e]] for e in held]
 
 
-def test_one_step_errors_are_those_of_the_fit(of_policy: Any, fitted: dict[str, Any]) -> None:
+def least_squares_error(name: str) -> float:
+    """One step's error of plain least squares of the change on (obs, action), in training spreads."""
+    data = load(name)
+    split = split_by_episode(data, HOLDOUT_FRACTION, SPLIT_SEED)
+    x = np.concatenate([data.obs, data.action, np.ones((len(data), 1))], axis=1, dtype=np.float64)
+    change = (data.next_obs - data.obs).astype(np.float64)
+    weights, *_ = np.linalg.lstsq(x[split.train_rows], change[split.train_rows], rcond=None)
+    error = (change - x @ weights)[split.holdout_rows] / data.next_obs[split.train_rows].std(axis=0, dtype=np.float64)
+    return float(np.sqrt(np.mean(error**2)))
+
+
+def test_one_step_errors_are_those_of_the_fit(of_policy: Any, fitted: dict[str, Any], pendulum_log: str) -> None:
     """All held-out rows are starts here, so that the numbers must be the same."""
     document, _ = of_policy
     horizon, holdout = document["horizon"], fitted["holdout"]
@@ -42,8 +53,7 @@ def test_one_step_errors_are_those_of_the_fit(of_policy: Any, fitted: dict[str, 
     assert horizon["shown_steps"] == [1, 2, 5, 10, 20]
     by_dim = np.asarray(horizon["error_by_dim"]["model"])
     assert np.sqrt(np.mean(by_dim[0] ** 2)) == pytest.approx(holdout["rmse"], rel=1e-4)
-    # a pendulum over one step is nearly linear in (cos, sin, speed): far better than no change
-    assert horizon["error"]["linear"][0] < 0.5 * horizon["error"]["persistence"][0]
+    assert horizon["error"]["linear"][0] == pytest.approx(least_squares_error(pendulum_log), rel=0.02)
     for name, even in horizon["break_even"].items():
         worse = [a >= b for a, b in zip(horizon["error"]["model"], horizon["error"][name], strict=True)]
         assert even == (worse.index(True) + 1 if any(worse) else None)
@@ -89,6 +99,7 @@ def test_the_theorems_terms_belong_together(of_policy: Any, pendulum_log: str) -
     for each in (own, calibrated):
         assert min(each["policy_uncertainty"], each["behaviour_uncertainty"]) > 0
         assert each["policy_penalty"] == pytest.approx(each["coef"] * each["policy_uncertainty"])
+        assert each["holds"] == (each["coef"] >= each["needed"])
         assert each["worst_loss"] == pytest.approx(2 * each["coef"] * each["behaviour_uncertainty"])
         assert each["guaranteed_gain"] == pytest.approx(seed["promised_gain"] - each["policy_penalty"])
     ranges = seed["outside_by_step"]
@@ -120,8 +131,10 @@ def test_a_transformer(orl: Callable[..., Any], fitted_sequence: dict[str, Any],
     assert document["model"]["kind"] == "transformer"
     assert [len(document["horizon"]["error"][name]) for name in ("model", "linear", "persistence")] == [4, 4, 4]
     assert len(document["calibration"]["columns"]) == 4
-    assert document["two_sample"]["features"] == "obs, action, change"
-    assert document["two_sample"]["accuracy"] > 0.6  # twenty updates do not make a model
+    two = document["two_sample"]
+    assert two["features"] == "obs, action, change"
+    assert two["with_scores"]["accuracy"] > 0.6  # twenty updates do not make a model
+    assert two["transitions"]["rows"] == document["rows"]["holdout"] - 6 * document["rows"]["holdout"] // 200
     assert "uncertainties" not in document
     assert "policy" not in document
 
