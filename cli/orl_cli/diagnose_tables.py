@@ -150,18 +150,18 @@ def two_sample_sentences(section: dict[str, Any]) -> list[str]:
 
 def policy_sentence(policy: dict[str, Any], seed: dict[str, Any]) -> str:
     """What the model promises of a seed, and how far its rollouts leave the data."""
+    where = f"{percent(seed['outside'])} of its steps there lie farther from the data than 99% of held-out rows"
+    if seed["promised_gain"] is None:
+        return f"- seed {seed['seed']}: its rollouts in the model ran away; {where}"
     error = (seed["model_value"]["error"] ** 2 + policy["behaviour_value"]["error"] ** 2) ** 0.5
     promise = f"{signed(seed['promised_gain'])} (standard error {number(error)})"
-    return (
-        f"- seed {seed['seed']}: the model promises {promise} over the behaviour's "
-        f"{number(policy['behaviour_value']['mean'])}; {percent(seed['outside'])} of its steps there lie farther from "
-        "the data than 99% of held-out rows"
-    )
+    behaviour = number(policy["behaviour_value"]["mean"])
+    return f"- seed {seed['seed']}: the model promises {promise} over the behaviour's {behaviour}; {where}"
 
 
-def signed(value: float) -> str:
+def signed(value: float | None) -> str:
     """As `number`, with the sign."""
-    return number(value) if value < 0 else f"+{number(value)}"
+    return number(value) if value is None or value < 0 else f"+{number(value)}"
 
 
 def number(value: float | None) -> str:

@@ -13,7 +13,7 @@ from orl.evaluation.diagnosis.figures import calibration_figure, policy_figure, 
 from orl.evaluation.figures import error_figure
 from orl.runs.diagnosis_data import Evidence, gather
 from orl.runs.diagnosis_model import diagnose_ensemble, diagnose_sequence
-from orl.runs.diagnosis_policy import diagnose_policy, discount_of
+from orl.runs.diagnosis_policy import DISCOUNT, diagnose_policy, discount_of
 from orl.runs.diagnosis_uncertainty import Chosen, calibrated, distances, uncertainty_sections
 from orl.runs.directory import SCHEMA, RunDirectory, load_run, versions, write_json
 from orl.runs.fit_model import load_model
@@ -23,8 +23,6 @@ from orl.runs.model_supply import check_model
 from orl.runs.policy import KIND as POLICY
 from orl.runs.predict import model_word
 from orl.runs.reporter import Reporter
-
-DISCOUNT = 0.99  # for a model that no policy comes with
 
 
 def diagnose(
@@ -51,11 +49,8 @@ def diagnose(
     """
     reporter, began = reporter or Reporter(), time.perf_counter()
     run = load_run(path)
-    fit, is_policy = _model_of(run, model), run.record["kind"] == POLICY
-    if not is_policy and (model is not None or seed is not None):
-        raise UsageError(f"--model and --seed are for policies; {path} holds a {run.record['kind']}")
-    if discount is not None and not 0.0 < discount < 1.0:
-        raise UsageError(f"--discount {discount}: a discount lies between 0 and 1")
+    fit = _model_of(run, model)
+    seeds, discount = _checked(run, model, seed, share, discount)
     dataset = dataset_of(run, reporter)
     if model is not None:
         check_model(dataset, model, "ensemble")
@@ -65,17 +60,35 @@ def diagnose(
     if fit.record["kind"] != "ensemble":
         document |= diagnose_sequence(fit, evidence, steps)
         return _write(document, _common_figures(document), out or run.path / "diagnose", began)
-    fitted, discount = load_model(fit.path), discount_of(run, discount) if is_policy else discount or DISCOUNT
+    fitted = load_model(fit.path)
     document |= diagnose_ensemble(fitted, evidence, steps)
     reporter.message("calibrating the uncertainties")
     known = distances(fitted, evidence)
     chosen = calibrated(fitted, evidence, discount, share, reporter)
     document |= uncertainty_sections(chosen, known)
-    if is_policy:
+    if seeds:
         reporter.message(f"following the policy of {path} through the model")
-        document["policy"] = diagnose_policy(run, fitted, evidence, known, chosen, discount, seed)
+        document["policy"] = diagnose_policy(run, fitted, evidence, known, chosen, discount, seeds)
     figures = _common_figures(document) | _ensemble_figures(document, chosen)
     return _write(document, figures, out or run.path / "diagnose", began)
+
+
+def _checked(
+    run: RunDirectory, model: Path | None, seed: int | None, share: float, discount: float | None
+) -> tuple[list[int], float]:
+    """(the policy's seeds to judge, none for a model, and the discount), or a UsageError before any work is done."""
+    if not 0.0 < share < 1.0:
+        raise UsageError(f"--share {share}: a share of held-out rows must lie between 0 and 1")
+    if discount is not None and not 0.0 < discount < 1.0:
+        raise UsageError(f"--discount {discount}: a discount lies between 0 and 1")
+    if run.record["kind"] != POLICY:
+        if model is not None or seed is not None:
+            raise UsageError(f"--model and --seed are for policies; {run.path} holds a {run.record['kind']}")
+        return [], discount or DISCOUNT
+    seeds = run.record["seeds"]
+    if seed is not None and seed not in seeds:
+        raise UsageError(f"{run.path} holds the seeds {seeds}, not {seed}")
+    return seeds if seed is None else [seed], discount_of(run, discount)
 
 
 def _model_of(run: RunDirectory, given: Path | None) -> RunDirectory:

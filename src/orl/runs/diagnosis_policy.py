@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -30,6 +31,7 @@ from orl.runs.policy import rebuild, stacked_params
 from orl.runs.stretches import evenly
 from orl.types import ActFn, Params
 
+DISCOUNT = 0.99  # for a model or a policy that knows none
 MODEL_STEPS = 50_000  # of a policy's rollouts, all members asked at each
 MOST_STARTS, FEWEST_STARTS = 256, 8
 NEGLIGIBLE = 1e-3  # discount^H at which a rollout ends: what would follow weighs no more
@@ -58,13 +60,26 @@ class Episodes(NamedTuple):
     horizon: int
 
 
+class Ground(NamedTuple):
+    """What every policy of a run is judged on.
+
+    Attributes:
+        value: of the behaviour. penalties: lambdas and their u. behaviour: eps_u of the behaviour, for each of them.
+    """
+
+    fitted: FittedModel
+    episodes: Episodes
+    known: Distances
+    discount: float
+    value: float
+    penalties: list[Penalty]
+    behaviour: list[float]
+
+
 def penalties_of(agent: Any, chosen: Chosen | None) -> list[Penalty]:
     """The penalty that a policy was trained with, if its algorithm has one, and the one that held-out rows call for."""
-    needed = (
-        {}
-        if chosen is None
-        else {(each.uncertainty, each.units): each.penalty_coef for each in chosen.calibration.table}
-    )
+    table = [] if chosen is None else chosen.calibration.table
+    needed = {(each.uncertainty, each.units): each.penalty_coef for each in table}
     found = []
     if hasattr(agent, "penalty_coef") and hasattr(agent, "uncertainty_units"):
         which = agent.uncertainty, agent.uncertainty_units
@@ -76,7 +91,7 @@ def penalties_of(agent: Any, chosen: Chosen | None) -> list[Penalty]:
 
 
 def discount_of(run: RunDirectory, given: float | None) -> float:
-    """The discount a policy was trained with, or the one given; 0.99 for those that know none.
+    """The discount a policy was trained with, or the one given, or DISCOUNT for those that know none.
 
     Raises:
         UsageError: the one given contradicts the run's.
@@ -84,7 +99,7 @@ def discount_of(run: RunDirectory, given: float | None) -> float:
     own = getattr(rebuild(run)[1].agent, "discount", None)
     if own is not None and given is not None and not math.isclose(own, given):
         raise UsageError(f"--discount {given}: {run.path} was trained with a discount of {own}")
-    return own or given or 0.99
+    return own or given or DISCOUNT
 
 
 def diagnose_policy(
@@ -94,33 +109,34 @@ def diagnose_policy(
     known: Distances,
     chosen: Chosen | None,
     discount: float,
-    seed: int | None = None,
+    seeds: list[int],
 ) -> dict[str, Any]:
-    """The section `policy`: the theorems' terms and the share outside the data, of each of the run's seeds."""
+    """The section `policy`: the theorems' terms and the share outside the data, of each of these seeds of the run."""
     algorithm, config = rebuild(run)
-    stacked, episodes = stacked_params(run), episodes_of(evidence, discount)
-    penalties = penalties_of(config.agent, chosen)
-    behaviour = {each.source: _behaviour_uncertainty(fitted, evidence, each, discount) for each in penalties}
-    value = behaviour_sums(np.asarray(evidence.holdout.reward), evidence.first, evidence.last, discount)
-    seeds = run.record["seeds"]
-    if seed is not None and seed not in seeds:
-        raise UsageError(f"{run.path} holds the seeds {seeds}, not {seed}")
-    lines = []
-    for index, each in enumerate(seeds):
-        if seed in (None, each):
-            params = jax.tree.map(lambda x, index=index: x[index], stacked)
-            line = _seed(fitted, algorithm.act, params, episodes, penalties, behaviour, known, discount, value)
-            lines.append({"seed": each} | line)
-    return {
+    penalties, value = penalties_of(config.agent, chosen), behaviour_value(evidence, discount)
+    ground = Ground(
+        fitted=fitted,
+        episodes=episodes_of(evidence, discount),
+        known=known,
+        discount=discount,
+        value=float(value.mean()),
+        penalties=penalties,
+        behaviour=[behaviour_uncertainty(fitted, evidence, each, discount) for each in penalties],
+    )
+    stacked, places = stacked_params(run), run.record["seeds"]
+    policies = {seed: jax.tree.map(partial(_pick, places.index(seed)), stacked) for seed in seeds}
+    lines = [{"seed": seed} | _judged(ground, algorithm.act, params) for seed, params in policies.items()]
+    section = {
         "algorithm": config.algorithm,
         "discount": discount,
-        "horizon": episodes.horizon,
-        "rollouts": len(episodes.start),
+        "horizon": ground.episodes.horizon,
+        "rollouts": len(ground.episodes.start),
         "behaviour_value": _mean(value),
         "behaviour_episodes": len(value),
         "outside_distance": known.threshold,
         "seeds": lines,
     }
+    return dict(plain(section))
 
 
 def episodes_of(evidence: Evidence, discount: float) -> Episodes:
@@ -140,61 +156,57 @@ def episodes_of(evidence: Evidence, discount: float) -> Episodes:
     return Episodes(np.asarray(evidence.holdout.obs)[first[taken]], limit[taken], int(limit.max()))
 
 
-def _seed(
-    fitted: FittedModel,
-    act: ActFn,
-    params: Params,
-    episodes: Episodes,
-    penalties: list[Penalty],
-    behaviour: dict[str, float],
-    known: Distances,
-    discount: float,
-    value: NDArray[np.float64],
-) -> dict[str, Any]:
-    """One seed's value in the model, its guarantees by lambda, and how much of its rollouts lies outside the data."""
-    measured: list[Penalty | None] = [*penalties] or [None]
-    visits = [_visit(fitted, act, params, episodes, each, discount) for each in measured]
-    step, far = _distances_of(fitted, visits[0], known)
-    promised = float(visits[0].value.mean() - value.mean())
-    guarantees = [
-        each._asdict()
-        | {"policy_uncertainty": float(visit.uncertainty.mean()), "behaviour_uncertainty": behaviour[each.source]}
-        | guarantee(each.coef, each.needed, promised, float(visit.uncertainty.mean()), behaviour[each.source])._asdict()
-        for each, visit in zip(penalties, visits, strict=False)
-    ]
-    return {
-        "model_value": _mean(visits[0].value),
-        "promised_gain": promised,
-        "guarantees": guarantees,
-        "outside": outside_share(far, known.threshold),
-        "outside_by_step": [each._asdict() for each in outside_by_step(step, far, known.threshold)],
-        "visited_rows": len(far),
-    }
+def behaviour_value(evidence: Evidence, discount: float) -> NDArray[np.float64]:
+    """[E] discounted return of each held-out stretch."""
+    return behaviour_sums(np.asarray(evidence.holdout.reward), evidence.first, evidence.last, discount)
 
 
-def _visit(
-    fitted: FittedModel, act: ActFn, params: Params, episodes: Episodes, penalty: Penalty | None, discount: float
-) -> Visits:
-    measure = (penalty.uncertainty, penalty.units) if penalty else ()
-    step = make_step(fitted.ensemble, fitted.termination, *measure)
-    return policy_visits(step, act, fitted.params, params, *episodes, discount)
-
-
-def _behaviour_uncertainty(fitted: FittedModel, evidence: Evidence, penalty: Penalty, discount: float) -> float:
-    """eps_u of the behaviour: the discounted sum of u along held-out stretches, their mean."""
+def behaviour_uncertainty(fitted: FittedModel, evidence: Evidence, penalty: Penalty, discount: float) -> float:
+    """eps_u of the behaviour: the mean over held-out stretches of the discounted sum of u."""
     u = judge(fitted.ensemble, fitted.params, evidence.holdout, penalty.units).uncertainty[penalty.uncertainty]
     return float(behaviour_sums(u, evidence.first, evidence.last, discount).mean())
 
 
-def _distances_of(
-    fitted: FittedModel, visits: Visits, known: Distances
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _judged(ground: Ground, act: ActFn, params: Params) -> dict[str, Any]:
+    """A policy's value in the model, its guarantees by lambda, and how much of its rollouts lies outside the data."""
+    measured: list[Penalty | None] = [*ground.penalties] or [None]
+    visits = [_visit(ground, act, params, each) for each in measured]
+    promised = float(visits[0].value.mean() - ground.value)
+    guarantees = []
+    for penalty, visit, behaviour in zip(ground.penalties, visits, ground.behaviour, strict=False):
+        unsure = float(visit.uncertainty.mean())
+        terms = guarantee(penalty.coef, penalty.needed, promised, unsure, behaviour)
+        sums = {"policy_uncertainty": unsure, "behaviour_uncertainty": behaviour}
+        guarantees.append(penalty._asdict() | sums | terms._asdict())
+    step, far = _distances_of(ground, visits[0])
+    return {
+        "model_value": _mean(visits[0].value),
+        "promised_gain": promised,
+        "guarantees": guarantees,
+        "outside": outside_share(far, ground.known.threshold),
+        "outside_by_step": [each._asdict() for each in outside_by_step(step, far, ground.known.threshold)],
+        "visited_rows": len(far),
+    }
+
+
+def _visit(ground: Ground, act: ActFn, params: Params, penalty: Penalty | None) -> Visits:
+    """The policy in the model, its u measured as the penalty says."""
+    fitted, measure = ground.fitted, (penalty.uncertainty, penalty.units) if penalty else ()
+    step = make_step(fitted.ensemble, fitted.termination, *measure)
+    return policy_visits(step, act, fitted.params, params, *ground.episodes, ground.discount)
+
+
+def _distances_of(ground: Ground, visits: Visits) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """(step from 1, distance from the training data) of at most VISITED_ROWS rows that a policy visited."""
     step, row = np.nonzero(visits.alive)
-    chosen = evenly(len(step), VISITED_ROWS)
-    step, row = step[chosen], row[chosen]
-    pairs = standardised_pairs(fitted, visits.obs[step, row], visits.action[step, row])
-    return step + 1, nearest_distance(known.train, pairs)
+    taken = evenly(len(step), VISITED_ROWS)
+    step, row = step[taken], row[taken]
+    pairs = standardised_pairs(ground.fitted, visits.obs[step, row], visits.action[step, row])
+    return step + 1, nearest_distance(ground.known.train, pairs)
+
+
+def _pick(index: int, leaf: jax.Array) -> jax.Array:
+    return leaf[index]
 
 
 def _mean(values: NDArray[np.float64]) -> dict[str, float]:

@@ -91,11 +91,11 @@ def _terms(axis: Axes, seed: Mapping[str, Any]) -> None:
         needed = "?" if each["needed"] is None else f"{each['needed']:.3g}"
         whose = f"λ = {each['coef']:.3g} ({each['source']}; {needed} needed)"
         names += [f"gain guaranteed\n{whose}", f"most it may lose (2λε)\n{whose}"]
-        values += [each["guaranteed_gain"], -each["worst_loss"]]
+        values += [each["guaranteed_gain"], None if each["worst_loss"] is None else -each["worst_loss"]]
         alpha = 1.0 if each["holds"] else 0.35
         colours += [to_rgba("C2", alpha), to_rgba("C3", alpha)]
     place = np.arange(len(names))
-    axis.barh(place, values, color=colours)
+    axis.barh(place, np.asarray(values, float), color=colours)  # what ran away is None
     axis.set_yticks(place, names, fontsize="small")
     axis.invert_yaxis()
     axis.axvline(0.0, color=REAL, linewidth=1.0)
