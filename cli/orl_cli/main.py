@@ -6,7 +6,21 @@ from typing import Annotated
 
 import typer
 
-from orl_cli import bench, data, demo, evaluate, fit_model, ope, plan, predict, runs, select, train_policy, tune
+from orl_cli import (
+    bench,
+    data,
+    demo,
+    diagnose,
+    evaluate,
+    fit_model,
+    ope,
+    plan,
+    predict,
+    runs,
+    select,
+    train_policy,
+    tune,
+)
 
 app = typer.Typer(
     name="orl",
@@ -20,6 +34,7 @@ app.command("fit-model")(fit_model.fit_model)
 app.command("train-policy")(train_policy.train_policy)
 app.command("plan")(plan.plan)
 app.command("predict")(predict.predict)
+app.command("diagnose")(diagnose.diagnose)
 app.command("evaluate")(evaluate.evaluate)
 app.command("ope")(ope.ope)
 app.command("select")(select.select)

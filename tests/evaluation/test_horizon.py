@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from orl.evaluation.figures import error_figure, prediction_figure
-from orl.evaluation.horizon import break_even, horizon_errors
+from orl.evaluation.horizon import break_even, horizon_errors, horizon_errors_by_dim
 from orl.mdp.open_loop import open_loop
 from orl.types import Array, Step
 
@@ -54,3 +54,18 @@ def test_figures_hold_what_they_are_given() -> None:
     shown = error_figure({"a": [0.1, None, 0.3]}, [0.5, 0.6, 0.7]).axes[0].lines
     np.testing.assert_allclose(shown[0].get_ydata(), [0.1, np.nan, 0.3])
     np.testing.assert_allclose(shown[1].get_ydata(), [0.5, 0.6, 0.7])
+
+
+def test_errors_by_dimension_leave_out_what_lies_past_an_episode() -> None:
+    """Two starts, of which the second has one step only; a prediction that ran away is infinitely wrong."""
+    real = np.zeros((2, 2, 2), np.float32)
+    drawn = np.asarray([[[3, 2], [5, np.nan]], [[4, 2], [99, 99]]], np.float32)
+    inside = np.asarray([[True, True], [True, False]])
+    found = horizon_errors_by_dim(drawn, real, np.asarray([1.0, 2.0]), inside)
+    np.testing.assert_allclose(found, [[np.sqrt(12.5), 1.0], [5.0, np.inf]])
+    np.testing.assert_allclose(horizon_errors(drawn, real, np.ones(2), inside)[0], np.sqrt((9 + 16 + 4 + 4) / 4))
+
+
+def test_an_error_that_is_no_number_is_worse_than_no_change() -> None:
+    assert break_even(np.asarray([0.1, np.nan]), np.asarray([0.2, 0.5])) == 2
+    assert break_even(np.asarray([0.1, np.inf]), np.asarray([0.2, np.inf])) == 2

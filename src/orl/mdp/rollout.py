@@ -57,5 +57,10 @@ def model_returns(
 ) -> Array:
     """[B] (discounted) return of each row's model rollout, until its end or `horizon` steps."""
     result = rollout(step, act, model, policy, key, start, horizon)
-    weight = discount ** jnp.arange(horizon)[:, None]
-    return jnp.sum(jnp.where(result.alive, weight * result.steps.reward, 0.0), axis=0)
+    return discounted_total(result.steps.reward, result.alive, discount)
+
+
+def discounted_total(values: Array, alive: Array, discount: float | Array) -> Array:
+    """[B] sum_t discount^t values_t over the steps that are `alive`, both [H, B]."""
+    weight = discount ** jnp.arange(values.shape[0])[:, None]
+    return jnp.sum(jnp.where(alive, weight * values, 0.0), axis=0)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from orl.chunks import cached_rows, map_chunks
 from orl.data.history import shift_history
 from orl.dynamics.ensemble import Ensemble, EnsembleParams
+from orl.dynamics.report import elite_mean
 from orl.dynamics.termination_rules import rule
 from orl.dynamics.uncertainty import UNCERTAINTIES
 from orl.types import Array, Step, StepFn
@@ -93,3 +94,14 @@ def step_by(
 def uncertainty_scale(params: EnsembleParams, units: str) -> Array:
     """[O+1] unit of each output: 1 for "raw", the training spread of [next_obs, reward] for "standardised"."""
     return params.outputs.std if units == "standardised" else jnp.ones_like(params.outputs.std)
+
+
+def mean_step(ensemble: Ensemble) -> StepFn:
+    """The elites' mean as a step without chance and ends: what the ensemble expects. The key has no effect."""
+
+    def step(params: EnsembleParams, key: Array, obs: Array, action: Array) -> Step:
+        next_obs, reward = elite_mean(ensemble, params, obs, action)
+        nothing = jnp.zeros(obs.shape[0])
+        return Step(next_obs, reward, nothing > 0, nothing)
+
+    return step

@@ -7,8 +7,11 @@ from typing import Any
 
 from orl.config import as_tree, completed
 from orl.data.episodes import Dataset
-from orl.runs.directory import RunDirectory, config_tree, find_runs, slug, versions
+from orl.errors import DataError
+from orl.runs.directory import RunDirectory, config_tree, find_runs, load_run, slug, versions
 from orl.runs.record import config_digest
+
+MODEL_KINDS = ("transformer", "ensemble")
 
 
 def fit_path(kind: str, root: Path, dataset: Dataset, config: Any) -> Path:
@@ -26,6 +29,16 @@ def find_fit(kind: str, root: Path, dataset: Dataset, config: Any) -> Path | Non
         if completed(config_tree(run.path), config) | {"dataset": ""} == wanted:
             return run.path
     return None
+
+
+def finished_fit(path: Path) -> RunDirectory:
+    """The run of a fitted model of any kind; a DataError for anything else, and for a fit that is not finished."""
+    run = load_run(path)
+    if run.record["kind"] not in MODEL_KINDS:
+        raise DataError(f"{path} holds a {run.record['kind']}, not a fitted model")
+    if not run.finished:
+        raise DataError(f"{path} is not finished; run its fit-model command again to complete it")
+    return run
 
 
 def fit_document(run: RunDirectory, **more: Any) -> dict[str, Any]:

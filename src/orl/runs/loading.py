@@ -8,9 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from orl.data.border import agent_action
+from orl.data.catalog import load
 from orl.data.episodes import Dataset
 from orl.data.history import stacked_rows
 from orl.data.split import SPLIT_SEED, Split, split_by_episode
+from orl.errors import DataError
+from orl.runs.directory import RunDirectory, config_tree
+from orl.runs.reporter import Reporter
 from orl.types import Transition
 
 
@@ -26,6 +30,18 @@ class LoadedData(NamedTuple):
     initial_obs: np.ndarray
     split: Split
     continues: np.ndarray
+
+
+def dataset_of(run: RunDirectory, reporter: Reporter) -> Dataset:
+    """The dataset that a run was fitted to or trained on, under the name it had.
+
+    Raises:
+        DataError: it is not there, or holds something else by now.
+    """
+    dataset = load(config_tree(run.path)["dataset"], reporter.message)
+    if dataset.fingerprint != run.record["fingerprint"]:
+        raise DataError(f"{dataset.name} is not what {run.path} was fitted to any more (fingerprints differ)")
+    return dataset
 
 
 def transitions(dataset: Dataset, rows: np.ndarray) -> Transition:

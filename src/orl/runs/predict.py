@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from orl.data.catalog import load
 from orl.data.episodes import Dataset
 from orl.errors import DataError, UsageError
 from orl.evaluation.figures import error_figure, prediction_figure
@@ -20,14 +19,14 @@ from orl.mdp.open_loop import open_loop
 from orl.mdp.step import make_step
 from orl.planning.base import History
 from orl.planning.rolling import roll
-from orl.runs.directory import SCHEMA, RunDirectory, config_tree, find_runs, load_run, versions, write_json
+from orl.runs.directory import SCHEMA, RunDirectory, config_tree, find_runs, versions, write_json
 from orl.runs.fit_model import load_model
 from orl.runs.fit_sequence import load_sequence
+from orl.runs.fits import MODEL_KINDS, finished_fit
+from orl.runs.loading import dataset_of
 from orl.runs.reporter import Reporter
 from orl.runs.stretches import Stretches, held_out_stretches, recent
 from orl.sequence.sampling import Filter
-
-KINDS = ("transformer", "ensemble")
 
 
 def predict(
@@ -54,9 +53,7 @@ def predict(
     """
     reporter, began = reporter or Reporter(), time.perf_counter()
     runs = _runs(paths, root, reporter)
-    dataset = load(config_tree(runs[0].path)["dataset"], reporter.message)
-    if dataset.fingerprint != runs[0].record["fingerprint"]:
-        raise DataError(f"{dataset.name} is not what {runs[0].path} was fitted to any more (fingerprints differ)")
+    dataset = dataset_of(runs[0], reporter)
     stretches, spread = held_out_stretches(dataset, runs, steps, starts, reporter)
     key = jax.random.key(seed)
     told = stretches.actions
@@ -152,14 +149,14 @@ def _plain(x: NDArray[np.float64]) -> list[float | None]:
 
 def _runs(paths: list[Path], root: Path, reporter: Reporter) -> list[RunDirectory]:
     """The runs named, finished and of one dataset; and a model of the other kind beside a single one."""
-    runs = [_fitted(path) for path in paths]
+    runs = [finished_fit(path) for path in paths]
     fingerprint = runs[0].record["fingerprint"]
     for run in runs[1:]:
         if run.record["fingerprint"] != fingerprint:
             raise DataError(f"{run.path} was fitted to other data than {runs[0].path} (fingerprints differ)")
     if len(runs) > 1:
         return runs
-    (other,) = set(KINDS) - {runs[0].record["kind"]}
+    (other,) = set(MODEL_KINDS) - {runs[0].record["kind"]}
     beside = [
         run
         for run in find_runs(root)
@@ -169,20 +166,15 @@ def _runs(paths: list[Path], root: Path, reporter: Reporter) -> list[RunDirector
         reporter.message(f"no {other} fitted to this data below {root} to show beside; fit one with `orl fit-model`")
         return runs
     newest = max(beside, key=lambda run: (run.path / "run.json").stat().st_mtime)
-    return sorted([*runs, newest], key=lambda run: KINDS.index(run.record["kind"]))
+    return sorted([*runs, newest], key=lambda run: MODEL_KINDS.index(run.record["kind"]))
 
 
-def _fitted(path: Path) -> RunDirectory:
-    run = load_run(path)
-    if run.record["kind"] not in KINDS:
-        raise DataError(f"{path} holds a {run.record['kind']}, not a fitted model")
-    if not run.finished:
-        raise DataError(f"{path} is not finished; run its fit-model command again to complete it")
-    return run
+def model_word(run: RunDirectory) -> str:
+    """What kind of model a fit is: ensemble, transformer or lstm."""
+    kind = str(run.record["kind"])
+    return "lstm" if kind == "transformer" and config_tree(run.path)["model"].get("arch") == "lstm" else kind
 
 
 def _label(run: RunDirectory, runs: list[RunDirectory]) -> str:
-    kind = run.record["kind"]
-    if kind == "transformer" and config_tree(run.path)["model"].get("arch") == "lstm":
-        kind = "lstm"
+    kind = model_word(run)
     return kind if sum(each.record["kind"] == run.record["kind"] for each in runs) == 1 else run.path.name

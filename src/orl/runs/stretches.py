@@ -50,8 +50,7 @@ def held_out_stretches(
     settings = config_tree(runs[0].path)["model"]
     split = split_by_episode(dataset, settings["holdout_fraction"], SPLIT_SEED, settings["holdout_max_rows"])
     rows = split.holdout_rows
-    ends = np.append(np.flatnonzero(np.diff(dataset.episode_of_row[rows]) != 0), len(rows) - 1)
-    first = np.append(0, ends[:-1] + 1)
+    first, ends = stretch_ends(dataset, rows)
     longest = int((ends - first).max()) + 1
     if longest < CONTEXT + 2:
         raise UsageError(
@@ -63,16 +62,30 @@ def held_out_stretches(
     possible = np.concatenate(
         [np.arange(begin + CONTEXT, end - steps + 2) for begin, end in zip(first, ends, strict=True)]
     )
-    chosen = rows[possible[np.linspace(0, len(possible) - 1, min(starts, len(possible))).round().astype(int)]]
-    before, ahead = chosen[:, None] + np.arange(-CONTEXT, 0), chosen[:, None] + np.arange(steps)
-    action = agent_action(dataset.action, dataset.action_low, dataset.action_high)
-    length = np.full(len(chosen), CONTEXT, np.int32)
-    guess = np.zeros((len(chosen), steps, action.shape[1]), np.float32)
-    seen = (dataset.obs[before], action[before], dataset.reward[before], dataset.obs[chosen], length, guess)
+    chosen = rows[possible[evenly(len(possible), starts)]]
     spread = dataset.next_obs[split.train_rows].std(axis=0, dtype=np.float64)
-    past = History(*map(jnp.asarray, seen))
-    stretches = Stretches(past, action[ahead], dataset.next_obs[ahead], dataset, chosen)
-    return stretches, np.maximum(spread, 1e-6)
+    return stretches_from(dataset, chosen, chosen[:, None] + np.arange(steps), CONTEXT), np.maximum(spread, 1e-6)
+
+
+def stretch_ends(dataset: Dataset, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(first, last) indices into ascending `rows` of each of their stretches of one episode."""
+    ends = np.append(np.flatnonzero(np.diff(dataset.episode_of_row[rows]) != 0), len(rows) - 1)
+    return np.append(0, ends[:-1] + 1), ends
+
+
+def evenly(count: int, most: int) -> NDArray[np.int64]:
+    """At most `most` indices below `count`, evenly spread from the first to the last."""
+    return np.linspace(0, count - 1, min(most, count)).round().astype(np.int64)
+
+
+def stretches_from(dataset: Dataset, rows: NDArray[np.int64], ahead: NDArray[np.int64], context: int) -> Stretches:
+    """Stretches that begin at `rows` [N], with `context` steps before each, and the rows `ahead` [N, H]."""
+    before = rows[:, None] + np.arange(-context, 0)
+    action = agent_action(dataset.action, dataset.action_low, dataset.action_high)
+    length = np.full(len(rows), context, np.int32)
+    guess = np.zeros((*ahead.shape, action.shape[1]), np.float32)
+    seen = (dataset.obs[before], action[before], dataset.reward[before], dataset.obs[rows], length, guess)
+    return Stretches(History(*map(jnp.asarray, seen)), action[ahead], dataset.next_obs[ahead], dataset, rows)
 
 
 def recent(fitted: FittedSequence, past: History) -> History:

@@ -45,8 +45,8 @@ def ridge_weights(gram: Doubles, cross: Doubles, rows: ArrayLike, ridge: float) 
     return np.asarray(np.linalg.solve(gram + penalty, cross), np.float64)
 
 
-def heldout_errors(moments: Moments, columns: Indices) -> Doubles:
-    """[F, D] squared errors on each fold of the fit on all the others, on these `columns` of the features.
+def errors_by_ridge(moments: Moments, columns: Indices) -> Doubles:
+    """[ridges, F, D] squared errors on each fold of the fit on all the others, on these `columns` of the features.
 
     With w fitted without the fold, its error is y'y - 2 w'X'y + w'X'X w with the fold's own sums.
     """
@@ -56,9 +56,24 @@ def heldout_errors(moments: Moments, columns: Indices) -> Doubles:
     for ridge in RIDGES:
         w = ridge_weights(*others, ridge)
         tried.append(moments.square - 2 * (w * cross).sum(axis=1) + (w * (gram @ w)).sum(axis=1))
-    errors = np.maximum(np.stack(tried), 0.0)  # [ridges, F, D]
+    return np.maximum(np.stack(tried), 0.0)
+
+
+def heldout_errors(moments: Moments, columns: Indices) -> Doubles:
+    """[F, D] of `errors_by_ridge`, those of each target's best ridge."""
+    errors = errors_by_ridge(moments, columns)
     best = errors.sum(axis=1).argmin(axis=0)
     return errors[best, :, np.arange(len(best))].T
+
+
+def best_weights(moments: Moments) -> Doubles:
+    """[M, D] weights of the fit on all folds; each target with the ridge that did best on folds left out."""
+    gram, cross, rows = moments.gram.sum(axis=0), moments.cross.sum(axis=0), moments.rows.sum()
+    if len(moments.rows) == 1:  # nothing to choose by
+        return ridge_weights(gram, cross, rows, RIDGES[0])
+    best = errors_by_ridge(moments, np.arange(len(gram))).sum(axis=1).argmin(axis=0)
+    tried = np.stack([ridge_weights(gram, cross, rows, ridge) for ridge in RIDGES])
+    return np.asarray(tried[best, :, np.arange(len(best))].T, np.float64)
 
 
 def heldout_r2(moments: Moments, columns: Indices) -> Doubles:
