@@ -18,6 +18,8 @@ agent = { hidden = [8], batch_size = 16, rollout_batch = 16, rollout_length = 2,
 train = { epoch_steps = 10 }
 
 [ope]
+model_starts = 4
+model_horizon = 3
 fqe = { hidden = [8], members = 2, updates = 20, batch_size = 16 }
 
 [[candidate]]
@@ -66,8 +68,14 @@ def test_a_slip_in_the_file_and_a_budget_that_is_none_end_with_2(
 
 
 def test_dry_run_measures_and_writes_nothing(
-    orl: Callable[..., Any], pendulum_log: str, candidates: Path, tmp_path: Path
+    orl: Callable[..., Any], pendulum_log: str, candidates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Here by a watch that always shows 30 s an epoch of 10 updates, and 2 s one of the ensemble."""
+    from orl.runs import tune_plan
+    from orl.runs.probe import Estimate
+
+    monkeypatch.setattr(tune_plan, "probe_policy", lambda *arguments: Estimate(1 / 3, 30.0, None, ()))
+    monkeypatch.setattr(tune_plan, "probe_ensemble", lambda *arguments: Estimate(1.0, 2.0, None, ()))
     words = ["tune", "-d", pendulum_log, "-c", candidates, "--runs", tmp_path, "--dry-run", "--budget", "1h"]
     document = orl(*words, "--json").document
     plan = document["plan"]
@@ -77,8 +85,14 @@ def test_dry_run_measures_and_writes_nothing(
         ("clone", 30, 30),
         ("short", 20, 20),
     ]
-    assert all(row["seconds"] > 0 for row in plan["candidates"])
-    assert plan["model"]["max_epochs"] == 2
+    assert [row["seconds"] for row in plan["candidates"]] == pytest.approx([90.0, 60.0], abs=1.0)
+    assert plan["model"] == {"max_epochs": 2, "seconds": 4.0}
+    # 3 minutes less 36 s for the judgement and 4 s for the fit do not hold 150 s
+    tight = orl(*words[:-1], "3m", "--json").document["plan"]["candidates"]
+    assert [(row["updates"], row["seconds"] is None) for row in tight] == [(30, False), (None, True)]
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in orl(*words[:-1], "3m").out.splitlines()]
+    assert ["clone", "30 of 30"] in [row[:2] for row in rows]
+    assert ["short", "left out", ""] in rows
     assert list(tmp_path.iterdir()) == []
 
 
