@@ -76,5 +76,6 @@ def test_a_single_row_is_fitted_to_its_own_change() -> None:
 
 def test_folds_are_whole_episodes_where_there_are_enough_and_stretches_where_not() -> None:
     np.testing.assert_array_equal(folds_of_rows(np.array([4, 4, 7, 9, 9, 12]), 3), [0, 0, 1, 2, 2, 0])
+    np.testing.assert_array_equal(folds_of_rows(np.array([1, 2, 2, 3]), 3), [0, 1, 1, 2])
     np.testing.assert_array_equal(folds_of_rows(np.array([3, 3, 3, 5, 5, 5]), 3), [0, 0, 1, 1, 2, 2])
     np.testing.assert_array_equal(folds_of_rows(np.array([3, 3]), 5), [0, 1])

@@ -53,7 +53,7 @@ def test_draws_from_the_elites_have_standard_normal_scores() -> None:
 
 def test_sequence_scores_are_those_of_one_token_after_the_other() -> None:
     """Every number by the logits after the token before it; past values are the highest bin, whatever was logged."""
-    config = TransformerConfig(layers=1, heads=2, width=8, bins=5, window=4)
+    config = TransformerConfig(layers=1, heads=2, width=8, bins=5, window=4, value_input="token")
     model = SequenceModel(config, obs_dim=2, action_dim=1)
     discretiser = bare_discretiser(model)._replace(counts=jnp.full(model.layout.dims, 5, jnp.int32))
     params = model.init(jax.random.key(0), discretiser)

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from orl.evaluation.figures import REAL
@@ -52,6 +53,10 @@ def uncertainty_figure(u: ArrayLike, error: ArrayLike, name: str, factor: float 
     left.set(xlabel=f"u = {name}", ylabel="true error on held-out rows")
     if x.min() > 0:
         left.set(xscale="log", yscale="log")
+        for scale in (left.xaxis, left.yaxis):
+            scale.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+            scale.set_major_formatter("{x:g}")
+            scale.set_minor_formatter(NullFormatter())
     left.legend(fontsize="small")
     place = np.arange(len(bins))
     labels = [f"{each['high']:.2g}" if each["high"] > 1e-6 else "0" for each in bins]
