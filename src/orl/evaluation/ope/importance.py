@@ -44,7 +44,7 @@ def smoothed_log_ratio(
 
 def cumulative_log_weights(log_ratio: NDArray, episodes: LoggedEpisodes) -> Floats:
     """[E, T] log w_{0:t} = sum_{s<=t} log(pi / beta) of log ratios [N]; after an episode's end its last."""
-    return np.cumsum(episodes.by_step(np.asarray(log_ratio, np.float64)), axis=1)
+    return episodes.by_step(np.asarray(log_ratio, np.float64)).cumsum(axis=1)
 
 
 def discounts(episodes: LoggedEpisodes, discount: float) -> Floats:
