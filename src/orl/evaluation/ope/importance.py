@@ -44,12 +44,12 @@ def smoothed_log_ratio(
 
 def cumulative_log_weights(log_ratio: NDArray, episodes: LoggedEpisodes) -> Floats:
     """[E, T] log w_{0:t} = sum_{s<=t} log(pi / beta) of log ratios [N]; after an episode's end its last."""
-    return episodes.by_step(np.asarray(log_ratio, np.float64)).cumsum(axis=1)
+    return np.cumsum(episodes.by_step(np.asarray(log_ratio, np.float64)), axis=1)
 
 
 def discounts(episodes: LoggedEpisodes, discount: float) -> Floats:
     """[T] discount^t."""
-    return discount ** np.arange(int(episodes.lengths.max()))
+    return np.power(discount, np.arange(int(episodes.lengths.max())), dtype=np.float64)
 
 
 def per_decision(log_weights: Floats, reward: Floats, episodes: LoggedEpisodes, discount: float) -> Floats:
