@@ -122,6 +122,11 @@ def calibration_section(scores: Floats) -> dict[str, Any]:
     }
 
 
+def with_scores(sample: Sample) -> NDArray[np.float32]:
+    """Features, and beside them where each number fell in the model's own prediction."""
+    return np.concatenate([sample.features, np.clip(sample.scores, -FARTHEST, FARTHEST)], axis=1)
+
+
 def two_sample_section(evidence: Evidence, index: NDArray[np.int64], real: Sample, drawn: Sample) -> dict[str, Any]:
     """The test on transitions of held-out rows `index`, alone and with their scores; null with too few rows.
 
@@ -131,11 +136,9 @@ def two_sample_section(evidence: Evidence, index: NDArray[np.int64], real: Sampl
     fold = folds_of_rows(evidence.dataset.episode_of_row[evidence.holdout_rows[index]], FOLDS)
     pairs = {
         "transitions": (real.features, drawn.features),
-        "with_scores": tuple(
-            np.concatenate([each.features, np.clip(each.scores, -FARTHEST, FARTHEST)], axis=1) for each in (real, drawn)
-        ),
+        "with_scores": (with_scores(real), with_scores(drawn)),
     }
-    found = {name: two_sample_test(*pair, fold, jax.random.key(0)) for name, pair in pairs.items()}
+    found = {name: two_sample_test(one, other, fold, jax.random.key(0)) for name, (one, other) in pairs.items()}
     return {name: None if each is None else each._asdict() for name, each in found.items()}
 
 
