@@ -1,4 +1,4 @@
-"""An ensemble whose members predict constants chosen by hand."""
+"""Ensembles whose members predict what is chosen by hand: constants, or multiples of a scalar state."""
 
 from __future__ import annotations
 
@@ -39,3 +39,16 @@ def constant_ensemble(
         outputs=outputs,
         elites=jnp.asarray(elites, jnp.int32),
     )
+
+
+def linear_ensemble(
+    slopes: tuple[float, ...], reward_slope: float, elites: tuple[int, ...]
+) -> tuple[Ensemble, EnsembleParams]:
+    """Members with s' = slope s and reward = reward_slope s of a scalar s, next to no spread."""
+    members = len(slopes)
+    ensemble, params = constant_ensemble(np.zeros((members, 2)), np.full((members, 2), 1e-9), elites)
+    layer = params.net["params"]["Dense_0"]
+    kernel = np.zeros(layer["kernel"].shape, np.float32)  # inputs (s, action), outputs (change, reward, log-variances)
+    kernel[:, 0, 0], kernel[:, 0, 1] = np.asarray(slopes) - 1.0, reward_slope
+    net = {"params": {"Dense_0": layer | {"kernel": jnp.asarray(kernel)}}}
+    return ensemble, params._replace(net=net, inputs=identity_normaliser(2))

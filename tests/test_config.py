@@ -261,6 +261,8 @@ def test_shipped_preset_resolves_for_each_algorithm_it_names(file):
 
 def test_shipped_presets_speak_of_known_algorithms_and_tables_only():
     for path in presets_folder().rglob("*.toml"):
+        if path.parent.name == "tune":  # sets of candidates are no presets
+            continue
         settings = read_toml(path)
         assert set(settings.get("algorithms", [])) <= {*ALGORITHMS, *PLANNERS, "transformer"}, path
         assert set(settings) <= {"datasets", "algorithms", "fallback", "model", "agent", "train", "plan"}, path

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orl_cli import bench, data, demo, evaluate, fit_model, ope, plan, predict, runs, select, train_policy
+from orl_cli import bench, data, demo, evaluate, fit_model, ope, plan, predict, runs, select, train_policy, tune
 
 app = typer.Typer(
     name="orl",
@@ -23,6 +23,7 @@ app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.command("ope")(ope.ope)
 app.command("select")(select.select)
+app.command("tune")(tune.tune)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.bench)
 app.add_typer(data.app, name="data")

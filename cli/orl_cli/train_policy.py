@@ -71,7 +71,7 @@ def train_policy(
     ] = None,
     share: Annotated[
         float | None,
-        typer.Option(help="Share of held-out rows whose model error a calibrated penalty covers.", show_default="0.95"),
+        typer.Option(help="Share of held-out rows whose model error a calibrated penalty covers.", show_default="0.75"),
     ] = None,
     out: Out = None,
     runs: Root = DEFAULT_ROOT,

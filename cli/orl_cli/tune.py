@@ -23,7 +23,7 @@ from orl_cli.common import (
     stamp,
 )
 from orl_cli.console import out as say
-from orl_cli.console import print_json, print_table, reporter_for
+from orl_cli.console import print_json, print_table, reporter_for, words
 from orl_cli.dry_run import duration
 
 Candidates = Annotated[
@@ -125,11 +125,35 @@ def _show_plan(plan: dict[str, Any]) -> None:
 
 
 def _show(document: dict[str, Any]) -> None:
+    selection = document["selection"]
+    print_table(ranking_table(document))
+    for row in document["candidates"]:
+        if row["note"]:
+            say(f"{row['name']}: {row['note']}")
+    say(f"{document['seconds'] / 60:.0f} of {document['budget_seconds'] / 60:.0f} minutes; {selection['reason']}")
+    chosen = selection["selected"]
+    if chosen is None:
+        return say(f"keep the behaviour policy; everything is in {document['run']}")
+    say(f"selected: {chosen['label']}, {chosen['run']}")
+    return say(f'next: orl evaluate {chosen["run"]}, or orl.load_policy("{chosen["run"]}") in Python')
+
+
+def ranking_table(document: dict[str, Any]) -> Any:
+    """Candidates by their score, the behaviour among them."""
     from rich.table import Table
 
-    table = Table(title=f"{document['dataset']['name']}, history {document['history']}", title_justify="left")
-    for column in ("candidate", "updates", "score", "95% interval", "verdict"):
-        table.add_column(column, justify="right" if column in ("updates", "score") else "left", overflow="fold")
-    for row in document["table"]:
-        table.add_row(*row)
-    print_table(table)
+    history, discount = document["history"], document["selection"]["discount"]
+    title = f"{document['dataset']['name']} · history {history} · discount {discount:g}"
+    table = Table(title=title, title_justify="left")
+    table.add_column("candidate", overflow="fold")
+    for column in ("updates", "score", "better by", "fitted Q, 95%"):
+        table.add_column(column, justify="right", overflow="fold")
+    table.add_column("verdict", overflow="fold")
+    for line in document["selection"]["ranking"]:
+        updates = "" if line["updates"] is None else f"{line['updates']:,}"
+        interval = f"{words(line['value'])} ({words(line['low'])}, {words(line['high'])})"
+        score, better = words(line["score"]), words(line["improvement"])
+        table.add_row(line["label"], updates, score, better, interval, line["verdict"] or "")
+    table.caption = "score, better by: what a policy and its difference to the behaviour are worth at least (95%)"
+    table.caption_justify = "left"
+    return table

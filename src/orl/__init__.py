@@ -22,6 +22,7 @@ _HOMES = {
     "predict": ("orl.runs.predict", "predict"),
     "ope": ("orl.runs.ope", "ope"),
     "select": ("orl.runs.select", "select"),
+    "tune": ("orl.runs.tune", "tune"),
 }
 __all__ = list(_HOMES)
 

@@ -10,6 +10,7 @@ import pytest
 from clean_systems import CLEAN, STEPS, double_integrator, falling_pole, pendulum, select
 
 from orl.data.audit.audit import audit
+from orl.data.audit.delays import advised_history, history
 from orl.data.audit.finding import Finding
 from orl.data.episodes import Dataset
 from orl.data.split import HOLDOUT_FRACTION, SPLIT_SEED, split_by_episode
@@ -186,6 +187,13 @@ def test_13_missing_speeds(seed: int) -> None:
         ("missing memory", "warning", f"obs column {column}") for column in (0, 1, 0)
     ]
     assert "`--history 1`" in found[0].advice
+
+
+def test_the_advised_history_helps_against_everything_found() -> None:
+    delayed, forgetful = history(double_integrator(delay=4)), history(select(pendulum(0), [0, 1]))
+    assert {finding.check for finding in delayed} == {"delayed actions"}
+    assert {finding.check for finding in forgetful} == {"missing memory"}
+    assert [advised_history(found) for found in (delayed, forgetful, delayed + forgetful, [])] == [4, 1, 4, 0]
 
 
 def test_a_single_column_that_jumps_may_be_an_angle() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from orl.agents.state_value import ValueParams, init_value, state_value
 from orl.data.normalise import Normaliser
-from orl.evaluation.diagnosis.lipschitz import value_lipschitz
+from orl.evaluation.diagnosis.lipschitz import slope_along, value_lipschitz
 
 
 def linear_value(slope: np.ndarray, units: float) -> ValueParams:
@@ -45,3 +45,18 @@ def test_the_quantile_is_over_the_observations() -> None:
     for quantile in (0.5, 0.9, 1.0):
         expected = np.quantile(np.sqrt(slopes), quantile)
         assert value_lipschitz(value, obs, scale, quantile) == pytest.approx(expected, rel=1e-3)
+
+
+def test_dimensions_beyond_the_units_are_held_fixed() -> None:
+    """Of a stack whose newest part has one dimension, only that one's slope counts: 2 * 3 in units of 0.5."""
+    value = linear_value(np.asarray([3.0, 4.0]), 2.0)
+    assert value_lipschitz(value, np.zeros((3, 2)), np.asarray([0.5]), 0.5) == pytest.approx(3.0, rel=1e-5)
+
+
+def test_the_slope_along_errors_by_hand() -> None:
+    """V = 2 (3 a + 4 b) + 7: across (1, 0) it changes by 6, across (4, -3) by 0, over 1 and 5: 6 / 6; in all 1."""
+    value, obs = linear_value(np.asarray([3.0, 4.0]), 2.0), np.asarray([[1.0, 1.0], [0.5, -2.0]])
+    other, distance = obs + np.asarray([[1.0, 0.0], [4.0, -3.0]]), np.asarray([1.0, 5.0])
+    assert slope_along(value, obs, other, distance) == pytest.approx(1.0, rel=1e-4)
+    assert slope_along(value, obs[:1], other[:1], distance[:1]) == pytest.approx(6.0, rel=1e-4)
+    assert slope_along(value, obs, obs, np.zeros(2)) == 0.0

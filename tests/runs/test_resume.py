@@ -173,3 +173,18 @@ def test_the_first_signal_asks_and_the_second_is_the_systems() -> None:
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_what_stops_a_part_stops_the_whole_and_the_second_signal_is_still_the_systems() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_requested() as outer:
+        with stop_requested() as inner:
+            signal.raise_signal(signal.SIGTERM)
+            assert (inner(), outer()) == (True, True)
+            assert signal.getsignal(signal.SIGTERM) is before
+        assert outer()
+        with stop_requested() as later:
+            assert later()
+    assert signal.getsignal(signal.SIGTERM) is before
+    with stop_requested() as fresh:
+        assert not fresh()

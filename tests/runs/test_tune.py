@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from orl.data.catalog import load
@@ -17,11 +16,18 @@ from orl.runs import tune as tuning
 from orl.runs.budget import Cost
 from orl.runs.candidate_file import read_candidates
 from orl.runs.candidates import CandidateSet
-from orl.runs.directory import load_run
-from orl.runs.policy import stacked_params
 from orl.runs.reporter import Reporter
 from orl.runs.tune import tune
-from orl.runs.tune_plan import Lateness, Measured, affordable_epochs, allot, first_plan, lateness, plan_document
+from orl.runs.tune_plan import (
+    Lateness,
+    Measured,
+    affordable_epochs,
+    allot,
+    first_plan,
+    lateness,
+    measure,
+    plan_document,
+)
 
 TINY = """
 [shared]
@@ -53,15 +59,27 @@ class Recorder(Reporter):
 
 
 class Chooser:
-    """A selection that names the last run, and remembers how it was called."""
+    """A selection that names the last run, and remembers which it was given."""
 
     def __init__(self) -> None:
         self.calls: list[list[str]] = []
 
-    def __call__(self, paths: Sequence[Path], *, root: Path, out: Path, reporter: Reporter) -> dict[str, Any]:
+    def __call__(
+        self, paths: Sequence[Path], *, settings: Any, root: Path, out: Path, reporter: Reporter
+    ) -> dict[str, Any]:
         self.calls.append([path.name for path in paths])
-        document = {"ranking": [path.name for path in paths], "selected": paths[-1].name, "reason": "it is the last"}
-        out.write_text(json.dumps(document))
+        who = [{"run": str(path), "seed": 0, "label": path.name} for path in paths]
+        own = {"run": None, "seed": None, "label": "behaviour"}
+        figures = {"score": 1.0, "improvement": 0.5, "value": 2.0, "verdict": "agree"}
+        document = {
+            "ranking": [{**each, **figures} for each in [*who[::-1], own]],
+            "selected": who[-1],
+            "reason": "it is the last",
+            "discount": 0.99,
+            "behaviour": {"value": 1.0, "low": 0.5, "high": 1.5},
+            "candidates": [{**each, "estimates": {"fqe": {"low": 1.5, "high": 2.5}}} for each in who],
+        }
+        (out / "selection.json").write_text(json.dumps(document))
         return document
 
 
@@ -80,10 +98,33 @@ def data(pendulum_log: str) -> Dataset:
 @pytest.fixture
 def no_timing(monkeypatch: pytest.MonkeyPatch) -> Measured:
     """Costs that are stated instead of measured."""
-    costs = {"bc": Cost(1.0, 0.01), "mopo": Cost(2.0, 0.1)}
-    measured = Measured(0, "stated", 2, 0.5, costs, {"bc": 10, "mopo": 10})
+    costs = {"bc": Cost(1.0, 0.01), "mopo": Cost(2.0, 0.1), "cql": Cost(2.0, 0.1)}
+    measured = Measured(0, "stated", 2, 0.5, costs, dict.fromkeys(costs, 10))
     monkeypatch.setattr(tuning, "measure", lambda *arguments: measured)
     return measured
+
+
+@pytest.fixture
+def no_training(monkeypatch: pytest.MonkeyPatch, no_timing: Measured) -> list[str]:
+    """Fits and trainings that only write a record; what was called, and with how many updates."""
+    called: list[str] = []
+
+    def fit(dataset: Dataset, config: Any, path: Path, **more: Any) -> dict[str, Any]:
+        called.append(f"{path.name} {config.model.max_epochs}")
+        return write(path, {})
+
+    def train(dataset: Dataset, config: Any, path: Path, **more: Any) -> dict[str, Any]:
+        called.append(f"{path.name} {config.train.steps}")
+        return write(path, {"updates_per_second": 100.0})
+
+    def write(path: Path, document: dict[str, Any]) -> dict[str, Any]:
+        path.mkdir(parents=True)
+        (path / "run.json").write_text(json.dumps({"schema": 1, "kind": "any", "status": "finished"}))
+        return document
+
+    monkeypatch.setattr(tuning, "fit_model", fit)
+    monkeypatch.setattr(tuning, "train_policy", train)
+    return called
 
 
 def entries(candidates: CandidateSet, **changes: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -123,140 +164,119 @@ def test_what_finished_trainings_took_corrects_the_costs(tiny: CandidateSet) -> 
     assert allot(tiny, measured, 10.0, 0.0, tiny.candidate[1:], entries(tiny, bc=done)) == [20]
 
 
+def test_candidates_of_different_discounts_are_refused_before_anything_is_measured(
+    data: Dataset, tmp_path: Path
+) -> None:
+    file = tmp_path / "two.toml"
+    file.write_text(TINY + "set = { agent.discount = 0.9 }\n" + '[[candidate]]\nname = "cql"\nalgo = "cql"\n')
+    with pytest.raises(UsageError, match=r"agent\.discount is 0\.9 for mopo and 0\.99 for cql; candidates"):
+        measure(data, read_candidates(file), 60.0, Reporter(), lambda: None)
+
+
 def test_epochs_of_the_fit_that_its_share_holds() -> None:
     assert [affordable_epochs(seconds, 2.0, 30) for seconds in (540.0, 41.0, 1.0)] == [30, 20, 1]
 
 
-def test_everything_is_trained_without_a_simulator_and_judged(
-    tiny: CandidateSet, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_document_shows_the_ranking_with_updates_and_intervals(
+    tiny: CandidateSet, data: Dataset, tmp_path: Path, no_training: list[str]
 ) -> None:
-    """One model for all; the second call prints the same document and does nothing."""
-    import gymnasium
-
-    def refuse(*arguments: Any, **more: Any) -> Any:
-        raise AssertionError("a simulator was made")
-
-    monkeypatch.setattr(gymnasium, "make", refuse)
-    monkeypatch.setattr(gymnasium, "make_vec", refuse)
     chooser, reporter, folder = Chooser(), Recorder(), tmp_path / "tune"
     document = tune(data, tiny, folder, seconds=3600.0, reporter=reporter, selector=chooser)
-    assert chooser.calls == [["bc", "mopo"]]
-    assert document["selection"] == json.loads((folder / "selection.json").read_text())
-    assert [(row["name"], row["status"], row["updates"]) for row in document["candidates"]] == [
-        ("bc", "finished", 30),
-        ("mopo", "finished", 20),
+    assert document["selection"]["selected"] == json.loads((folder / "selection.json").read_text())["selected"]
+    lines = document["selection"]["ranking"]
+    assert [(line["label"], line["updates"], line["low"], line["high"]) for line in lines] == [
+        ("mopo", 20, 1.5, 2.5),
+        ("bc", 30, 1.5, 2.5),
+        ("behaviour", None, 0.5, 1.5),
     ]
-    assert load_run(folder / "model").record["result"]["epochs"] == 2
-    model = load_run(folder / "candidates" / "mopo" / "model")
-    assert model.record["result"] == load_run(folder / "model").record["result"]
-    assert "score" not in load_run(folder / "candidates" / "mopo").record["result"]
     assert set(document["seconds_by_stage"]) == {"preparation", "model", "training", "judgement"}
     assert "updates that the budget holds: bc 30, mopo 20" in reporter.said
-    again = tune(data, tiny, folder, seconds=3600.0, selector=chooser)
-    assert (again, len(chooser.calls)) == (document, 1)
+    assert (document["history"], document["budget_seconds"]) == (0, 3600.0)
 
 
-def test_stopped_after_any_stage_and_gone_on_with_gives_the_same_folder(
-    tiny: CandidateSet, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_timing: Measured
+def test_stopped_between_any_two_stages_and_gone_on_with_gives_the_same_folder(
+    tiny: CandidateSet, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_training: list[str]
 ) -> None:
-    """A stop is asked for after the fit, after bc, and after mopo; every time the same call goes on."""
+    """A stop is asked for after the fit, after bc, and after mopo; every time the same call goes on from there."""
     whole, parts, chooser = tmp_path / "whole", tmp_path / "parts", Chooser()
     uninterrupted = tune(data, tiny, whole, seconds=3600.0, selector=chooser)
-    asked: list[bool] = []
-    done: list[str] = []
+    assert no_training == ["model 2", "bc 30", "mopo 20"]
+    left = ["model 2", "bc 30", "mopo 20"]
 
-    def stopping_after(name: str) -> None:
-        original: Callable[..., Any] = getattr(tuning, name)
-
-        def wrapped(*arguments: Any, **more: Any) -> Any:
-            result = original(*arguments, **more)
-            done.append(f"{name} {arguments[2].name}")
-            asked.append(True)
-            return result
-
-        monkeypatch.setattr(tuning, name, wrapped)
-
-    monkeypatch.setattr(tuning.Tune, "stop_if_asked", stop_when(asked))
-    stopping_after("fit_model")
-    stopping_after("train_policy")
-    for stage in (["fit_model model"], ["train_policy bc"], ["train_policy mopo"]):
-        done.clear()
-        with pytest.raises(Interrupted, match="the same command goes on"):
-            tune(data, tiny, parts, seconds=3600.0, selector=chooser)
-        assert done == stage
-        assert json.loads((parts / "tune.json").read_text())["status"] == "interrupted"
-    done.clear()
-    resumed = tune(data, tiny, parts, seconds=3600.0, selector=chooser)
-    assert done == []
-    assert chooser.calls == [["bc", "mopo"]] * 2
-    assert resumed["selection"] == uninterrupted["selection"]
-    assert files(parts) == files(whole)
-    for name in ("bc", "mopo"):
-        ours, theirs = (stacked_params(load_run(folder / "candidates" / name)) for folder in (parts, whole))
-        assert_same_bits(ours, theirs)
-        metrics = [(folder / "candidates" / name / "metrics.jsonl").read_bytes() for folder in (parts, whole)]
-        assert metrics[0] == metrics[1]
-
-
-def stop_when(asked: list[bool]) -> Callable[[Any], None]:
-    def stop_if_asked(work: Any) -> None:
-        if asked:
-            asked.clear()
+    def stop_after_one_stage(work: Any) -> None:
+        if no_training:
             raise Interrupted("stopped; the same command goes on")
 
-    return stop_if_asked
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if "checkpoints" not in path.parts)
-
-
-def assert_same_bits(ours: Any, theirs: Any) -> None:
-    import jax
-
-    pairs = list(zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True))
-    assert len(pairs) > 3
-    assert all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)
+    monkeypatch.setattr(tuning.Tune, "stop_if_asked", stop_after_one_stage)
+    while left:
+        no_training.clear()
+        with pytest.raises(Interrupted, match="the same command goes on"):
+            tune(data, tiny, parts, seconds=3600.0, selector=chooser)
+        assert no_training == [left.pop(0)]
+        assert json.loads((parts / "tune.json").read_text())["status"] == "interrupted"
+    no_training.clear()
+    resumed = tune(data, tiny, parts, seconds=3600.0, selector=chooser)
+    assert no_training == []
+    assert chooser.calls == [["bc", "mopo"]] * 2
+    assert resumed["selection"]["reason"] == uninterrupted["selection"]["reason"] == "it is the last"
+    assert tune(data, tiny, parts, seconds=3600.0, selector=chooser) == resumed
+    assert (no_training, len(chooser.calls)) == ([], 2)
+    names = [sorted(path.relative_to(folder) for path in folder.rglob("*")) for folder in (parts, whole)]
+    assert names[0] == names[1]
+    kept = [json.loads((folder / "tune.json").read_text()) for folder in (parts, whole)]
+    for content in kept:
+        content.pop("seconds")
+        content.pop("selection")  # names the folders
+        for entry in content["candidates"].values():
+            assert entry.pop("seconds") > 0
+    assert kept[0] == kept[1]
 
 
 def test_updates_of_a_candidate_that_has_begun_are_kept(
-    tiny: CandidateSet, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_timing: Measured
+    tiny: CandidateSet, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_training: list[str]
 ) -> None:
-    """Stopped in the middle of bc; that hours have passed changes mopo, which had not begun, and not bc."""
-    folder = tmp_path / "tune"
+    """Stopped in the middle of mopo; that hours have passed changes cql, which had not begun, and not mopo."""
+    file, folder = tmp_path / "three.toml", tmp_path / "tune"
+    file.write_text(TINY + '[[candidate]]\nname = "cql"\nalgo = "cql"\nsteps = 50\n')
+    three = read_candidates(file)
+    train = tuning.train_policy
 
-    def stopped(*arguments: Any, **more: Any) -> Any:
-        raise Interrupted("stopped after 1 of 3 epochs")
+    def stopped_in_mopo(dataset: Dataset, config: Any, path: Path, **more: Any) -> Any:
+        if config.algorithm == "mopo":
+            raise Interrupted("stopped after 1 of 2 epochs")
+        return train(dataset, config, path, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(tuning, "train_policy", stopped)
+        patch.setattr(tuning, "train_policy", stopped_in_mopo)
         with pytest.raises(Interrupted):
-            tune(data, tiny, folder, seconds=60.0, selector=Chooser())
+            tune(data, three, folder, seconds=60.0, selector=Chooser())
     content = json.loads((folder / "tune.json").read_text())
-    assert (content["candidates"]["bc"]["status"], content["candidates"]["bc"]["updates"]) == ("running", 30)
-    assert content["candidates"]["mopo"]["updates"] is None
+    begun = {name: (entry["status"], entry["updates"]) for name, entry in content["candidates"].items()}
+    assert begun == {"bc": ("finished", 30), "mopo": ("running", 20), "cql": ("waiting", None)}
     content["seconds"]["training"] += 7200.0
     (folder / "tune.json").write_text(json.dumps(content))
     reporter, chooser = Recorder(), Chooser()
-    document = tune(data, tiny, folder, seconds=60.0, reporter=reporter, selector=chooser)
+    document = tune(data, three, folder, seconds=60.0, reporter=reporter, selector=chooser)
+    assert no_training == ["model 2", "bc 30", "mopo 20"]
     assert [(row["name"], row["status"], row["updates"]) for row in document["candidates"]] == [
         ("bc", "finished", 30),
-        ("mopo", "dropped", None),
+        ("mopo", "finished", 20),
+        ("cql", "dropped", None),
     ]
-    assert "mopo is left out: the time left does not hold 2000 updates of it" in reporter.said
-    assert chooser.calls == [["bc"]]
+    assert "cql is left out: the time left does not hold 2000 updates of it" in reporter.said
+    assert chooser.calls == [["bc", "mopo"]]
     assert document["seconds"] > 7200
 
 
 def test_a_candidate_that_diverges_is_left_out(
-    tiny: CandidateSet, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_timing: Measured
+    tiny: CandidateSet, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_training: list[str]
 ) -> None:
-    original = tuning.train_policy
+    train_policy = tuning.train_policy
 
     def train(dataset: Dataset, config: Any, *arguments: Any, **more: Any) -> Any:
         if config.algorithm in failing:
             raise DivergedError("training diverged by step 10")
-        return original(dataset, config, *arguments, **more)
+        return train_policy(dataset, config, *arguments, **more)
 
     monkeypatch.setattr(tuning, "train_policy", train)
     failing, chooser = {"mopo"}, Chooser()
@@ -272,7 +292,7 @@ def test_a_candidate_that_diverges_is_left_out(
 
 
 def test_a_folder_of_another_request_is_refused_and_force_replaces_it(
-    tiny: CandidateSet, data: Dataset, tmp_path: Path, no_timing: Measured
+    tiny: CandidateSet, data: Dataset, tmp_path: Path, no_training: list[str]
 ) -> None:
     folder, chooser = tmp_path / "tune", Chooser()
     tune(data, tiny, folder, seconds=3600.0, selector=chooser)

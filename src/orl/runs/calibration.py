@@ -9,21 +9,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from orl.agents.state_value import ValueParams, state_value
+from orl.agents.state_value import state_value
 from orl.data.episodes import Dataset
 from orl.dynamics.config import EnsembleConfig
 from orl.dynamics.ensemble import next_obs_normaliser
 from orl.errors import DataError
 from orl.evaluation.diagnosis.errors import Judged, judge
-from orl.evaluation.diagnosis.lipschitz import value_lipschitz
+from orl.evaluation.diagnosis.lipschitz import slope_along, value_lipschitz
 from orl.evaluation.diagnosis.penalty import Assessment, assess, backup_error_bound, choose, finite_or_none
 from orl.runs.behaviour_values import value_of_behaviour
 from orl.runs.fit_model import FittedModel
 from orl.runs.loading import load_split
-from orl.types import Transition
+from orl.types import Array, Transition
 
-SHARE = 0.95
-SLOPE_QUANTILE = 0.95
+# Three rows in four: then lambda * u also covers the mean error, which is what a return adds up (`diagnosis.penalty`).
+SHARE = 0.75
 MAX_ROWS = 20_000
 
 
@@ -35,9 +35,13 @@ class Calibration:
         chosen: the uncertainty to subtract; its `penalty_coef` is lambda.
         table: every uncertainty in both units.
         share: of held-out rows that lambda * u covers. discount: of the value and of the backup.
-        lipschitz: slope of the behaviour's V, return per standardised unit, at `lipschitz_quantile` of the rows.
+        lipschitz: slope of the behaviour's V, return per standardised unit: along the model's own errors, or its
+            gradient's length at `lipschitz_quantile` of the rows.
+        mean_error: of the bound on the backup's error that the penalty has to cover: reward per step, beside
+            `chosen.mean_penalty`. mean_reward: logged, per step.
         covered: share of rows, but the terminal ones, with lambda * u >= |r + g V(s') - r_hat - g V(s_hat')| itself.
         rows, episodes: held-out rows used, and the episodes they are of: few episodes make a rough calibration.
+        ends: whether the log has true ends.
     """
 
     chosen: Assessment
@@ -45,10 +49,13 @@ class Calibration:
     share: float
     discount: float
     lipschitz: float
-    lipschitz_quantile: float
+    lipschitz_quantile: float | None
+    mean_error: float
+    mean_reward: float
     covered: float
     rows: int
     episodes: int
+    ends: bool
 
     def settings(self) -> dict[str, Any]:
         """The agent's settings that this calibration decides."""
@@ -67,14 +74,22 @@ class Calibration:
         return {**self.settings(), **finite_or_none(chosen | rest), "table": table}
 
     def summary(self) -> str:
-        """One line of what was found."""
+        """What was found, in a line."""
         chosen = self.chosen
         return (
-            f"penalty {chosen.penalty_coef:.3g} x {chosen.uncertainty} ({chosen.units}), {chosen.mean_penalty:.3g} of"
-            f" reward a step on held-out data: covers the model's error there on {100 * self.share:g}% of rows"
-            f" ({self.rows} rows of {self.episodes} episodes, rank correlation {chosen.backup_rank_correlation:.2f},"
-            f" slope of the behaviour's value {self.lipschitz:.3g})"
+            f"penalty {chosen.penalty_coef:.3g} x {chosen.uncertainty} ({chosen.units}), on {self.rows} held-out rows"
+            f" of {self.episodes} episodes {chosen.mean_penalty:.3g} a step, where the model's error is worth"
+            f" {self.mean_error:.3g}; rank correlation of the two {chosen.backup_rank_correlation:.2f}"
         )
+
+    def caution(self) -> str | None:
+        """What the user should know before training with it, if anything."""
+        if self.ends and self.chosen.mean_penalty > self.mean_reward:
+            return (
+                f"it takes more than the {self.mean_reward:.3g} that a step earns on average, and episodes can end: a"
+                " policy may learn to end them; fit a better model, lower --share, or give --penalty a number"
+            )
+        return None
 
 
 def calibrate(
@@ -84,7 +99,7 @@ def calibrate(
     discount: float,
     seed: int = 0,
     share: float = SHARE,
-    lipschitz_quantile: float = SLOPE_QUANTILE,
+    lipschitz_quantile: float | None = None,
     max_rows: int = MAX_ROWS,
 ) -> Calibration:
     """Calibrate every uncertainty of a fitted ensemble on the episodes that were held out of its fit.
@@ -94,26 +109,48 @@ def calibrate(
 
     Args:
         discount: per step. seed: of the behaviour's value. share: of held-out rows to cover, in (0, 1).
-        lipschitz_quantile: which slope of V among the rows' counts as its Lipschitz constant, as in `value_lipschitz`.
+        lipschitz_quantile: take `value_lipschitz` at this quantile for the Lipschitz constant of V instead of
+            `slope_along` the model's errors: a bound for every direction, and often many times as large.
         max_rows: held-out rows looked at, evenly spread over all of them.
 
     Raises:
         UsageError: `share` is out of range. DataError: the data cannot support it.
     """
-    model = fitted.ensemble.config
-    rows, episodes = _held_out(dataset, model, max_rows)
-    value = value_of_behaviour(dataset, model, discount, seed)
-    lipschitz = value_lipschitz(value, rows.obs, next_obs_normaliser(fitted.params).std, lipschitz_quantile)
+    rows, episodes = _held_out(dataset, fitted.ensemble.config, max_rows)
+    value = value_of_behaviour(dataset, fitted.ensemble.config, discount, seed)
     raw, standardised = (judge(fitted.ensemble, fitted.params, rows, units) for units in ("raw", "standardised"))
-    bound = backup_error_bound(raw.reward, standardised.next_obs, lipschitz, discount)
-    if not np.isfinite(bound).all():
+    if not np.isfinite(raw.joint).all():
         raise DataError(f"{fitted.path} predicts numbers that are not finite on held-out rows; fit the model again")
+    promised = _promised_obs(raw, rows)
+    if lipschitz_quantile is None:
+        lipschitz = slope_along(value, rows.next_obs, promised, standardised.next_obs)
+    else:
+        scale = next_obs_normaliser(fitted.params).std
+        lipschitz = value_lipschitz(value, rows.next_obs, scale, lipschitz_quantile)
+    bound = backup_error_bound(raw.reward, standardised.next_obs, lipschitz, discount)
     table = assess(standardised, "standardised", bound, share) + assess(raw, "raw", bound, share)
     chosen = choose(table)
-    gap, going = _backup_gap(value, raw, rows, discount), np.asarray(rows.terminated) < 0.5
+    gap = (
+        raw.predicted[:, -1]
+        - rows.reward
+        + discount * (state_value(value, promised) - state_value(value, rows.next_obs))
+    )
     penalty = chosen.penalty_coef * standardised.uncertainty[chosen.uncertainty]
-    covered = float(np.mean((penalty >= np.abs(gap))[going])) if going.any() else float("nan")
-    return Calibration(chosen, table, share, discount, lipschitz, lipschitz_quantile, covered, len(bound), episodes)
+    going = np.asarray(rows.terminated) < 0.5
+    return Calibration(
+        chosen=chosen,
+        table=table,
+        share=share,
+        discount=discount,
+        lipschitz=lipschitz,
+        lipschitz_quantile=lipschitz_quantile,
+        mean_error=float(np.mean(bound)),
+        mean_reward=float(np.mean(rows.reward)),
+        covered=float(np.mean((penalty >= np.abs(gap))[going])) if going.any() else float("nan"),
+        rows=len(bound),
+        episodes=episodes,
+        ends=bool(dataset.terminated.any()),
+    )
 
 
 def _held_out(dataset: Dataset, model: EnsembleConfig, max_rows: int) -> tuple[Transition, int]:
@@ -125,9 +162,7 @@ def _held_out(dataset: Dataset, model: EnsembleConfig, max_rows: int) -> tuple[T
     return jax.tree.map(lambda x: x[kept], data.holdout), len(np.unique(episodes))
 
 
-def _backup_gap(value: ValueParams, judged: Judged, rows: Transition, discount: float) -> np.ndarray:
-    """[N] r_hat + g V(s_hat') - r - g V(s'), nothing having ended."""
-    predicted = jnp.asarray(judged.predicted)
-    known = rows.next_obs[:, predicted.shape[1] - 1 :]  # the history in a stacked observation
-    promised = predicted[:, -1] + discount * state_value(value, jnp.concatenate([predicted[:, :-1], known], axis=-1))
-    return np.asarray(promised - rows.reward - discount * state_value(value, rows.next_obs), np.float64)
+def _promised_obs(judged: Judged, rows: Transition) -> Array:
+    """[N, O] the predicted next observations; of a stacked one, with the past that is known."""
+    newest = judged.predicted[:, :-1]
+    return jnp.concatenate([newest, rows.next_obs[:, newest.shape[1] :]], axis=-1)

@@ -13,6 +13,7 @@ from orl.config import Tree, build, did_you_mean, presets_folder, read_toml
 from orl.errors import UsageError
 from orl.runs.budget import BudgetConfig
 from orl.runs.candidates import CandidateConfig, CandidateSet, SharedConfig, resolve_candidate, resolve_model
+from orl.runs.ope_config import OpeConfig
 
 DEFAULT_SET = Path("tune/default.toml")  # below the presets' folder
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -40,11 +41,12 @@ def read_candidates(path: Path) -> CandidateSet:
         shared = build(SharedConfig, tree.get("shared", {}), "shared.")
         _refuse_steps(shared.train, "shared.train", "each candidate has a key steps of its own")
         budget = build(BudgetConfig, tree.get("budget", {}), "budget.")
+        ope = build(OpeConfig, tree.get("ope", {}), "ope.")
         found: list[CandidateConfig] = []
         for number, entry in enumerate(entries, start=1):
             found.append(_read_candidate(number, entry, found))
         _refuse_unused(shared, found)
-        candidates = CandidateSet(tuple(found), shared, budget)
+        candidates = CandidateSet(tuple(found), shared, budget, ope)
         _try(candidates)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
@@ -111,7 +113,7 @@ def _refuse_unknown_tables(tree: Tree) -> None:
     for key in tree:
         if key not in known:
             raise UsageError(f"unknown table {key}{did_you_mean(key, known)}")
-    for key in ("shared", "budget"):
+    for key in ("shared", "budget", "ope"):
         if not isinstance(tree.get(key, {}), dict):
             raise UsageError(f"{key} is a table of settings, not {tree[key]!r}")
 

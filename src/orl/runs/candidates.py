@@ -13,6 +13,7 @@ from orl.errors import UsageError
 from orl.runs.budget import BudgetConfig
 from orl.runs.calibration import SHARE
 from orl.runs.config import FitRunConfig, PolicyRunConfig, resolve_fit, resolve_policy
+from orl.runs.ope_config import OpeConfig
 from orl.runs.penalty import CALIBRATED, penalty_settings
 
 Count = Annotated[int, Field(ge=0)]
@@ -63,11 +64,12 @@ class SharedConfig:
 
 @dataclass(frozen=True)
 class CandidateSet:
-    """A whole file."""
+    """A whole file; `ope` is how the candidates are judged, as `orl select` takes it."""
 
     candidate: tuple[CandidateConfig, ...]
     shared: SharedConfig = field(default_factory=SharedConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
+    ope: OpeConfig = field(default_factory=OpeConfig)
 
     @property
     def needs_model(self) -> bool:

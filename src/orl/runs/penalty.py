@@ -87,7 +87,9 @@ def calibrated_penalty(
     """The figures of a calibration for these settings, for run.json."""
     reporter.message("calibrating the penalty on held-out episodes")
     found = calibrate(dataset, fitted, discount=config.agent.discount, seed=config.model_seed, share=share)
-    reporter.message(found.summary())
+    for line in (found.summary(), found.caution()):
+        if line:
+            reporter.message(line)
     return found.document()
 
 

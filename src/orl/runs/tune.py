@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from orl.runs.fit_model import fit_model
 from orl.runs.interrupt import stop_requested
 from orl.runs.record import dataset_identity, run_details
 from orl.runs.reporter import Reporter
+from orl.runs.select import select
 from orl.runs.train_policy import train_policy
 from orl.runs.tune_plan import Measured, allot, first_plan, measure
 from orl.runs.tune_record import TuneRecord, open_tune
@@ -63,7 +64,7 @@ def tune(
     seconds: float,
     force: bool = False,
     reporter: Reporter | None = None,
-    selector: Selector,
+    selector: Selector = select,
 ) -> dict[str, Any]:
     """Train the candidates, judge them and return the document of `orl tune`; goes on where an earlier call stopped.
 
@@ -214,6 +215,22 @@ def _judge(work: Tune, selector: Selector) -> None:
     if not trained:
         raise DivergedError("every candidate diverged, so there is nothing to select from; see the notes in tune.json")
     with work.record.timed("judgement"):
-        out = work.record.folder / "selection.json"
-        selection = selector(trained, root=work.record.folder, out=out, reporter=work.reporter)
-    work.record.update(status="finished", selection=selection)
+        folder = work.record.folder
+        settings = work.candidates.ope
+        selection = selector(trained, settings=settings, root=folder, out=folder, reporter=work.reporter)
+    work.record.update(status="finished", selection=summary(selection, entries))
+
+
+def summary(selection: Mapping[str, Any], entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What of a selection a tune shows; selection.json, which lies beside it, holds the whole of it.
+
+    Each line of the ranking has the updates of its candidate and the 95% interval of its value by fitted Q.
+    """
+    judged = {(each["run"], each["seed"]): each["estimates"]["fqe"] for each in selection["candidates"]}
+    ranking = []
+    for line in selection["ranking"]:
+        value = judged.get((line["run"], line["seed"]), selection["behaviour"])
+        updates = entries[line["label"]]["updates"] if line["label"] in entries else None
+        ranking.append({**line, "updates": updates, "low": value["low"], "high": value["high"]})
+    kept = {key: selection[key] for key in ("selected", "reason", "discount", "behaviour")}
+    return {"ranking": ranking, **kept}

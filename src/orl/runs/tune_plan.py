@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 from orl.data.audit.delays import advised_history
 from orl.data.audit.delays import history as past_findings
 from orl.data.episodes import Dataset
+from orl.errors import UsageError
 from orl.runs.budget import Cost, scaled_steps, whole_epochs
 from orl.runs.candidates import CandidateConfig, CandidateSet, resolve_candidate, resolve_model
+from orl.runs.config import PolicyRunConfig
 from orl.runs.memory_needs import ensemble_plan, policy_plan
 from orl.runs.probe import probe_ensemble, probe_policy
 from orl.runs.reporter import Reporter
@@ -62,6 +64,7 @@ def measure(
     configs = {
         each.name: resolve_candidate(dataset.name, candidates, each, history)[0] for each in candidates.candidate
     }
+    refuse_other_discounts(configs)
     for config in configs.values():
         policy_plan(dataset, config).refuse_if_too_large()
     between()
@@ -82,6 +85,16 @@ def measure(
         costs[name] = Cost(time.perf_counter() - began, estimate.epoch_seconds / config.train.epoch_steps)
     epoch_steps = {name: config.train.epoch_steps for name, config in configs.items()}
     return Measured(history, why, epochs, epoch, costs, epoch_steps)
+
+
+def refuse_other_discounts(configs: Mapping[str, PolicyRunConfig]) -> None:
+    """UsageError unless all candidates that have a discount have the same: values of others cannot be compared."""
+    found = {config.agent.discount: name for name, config in configs.items() if hasattr(config.agent, "discount")}
+    if len(found) > 1:
+        (one, first), (other, second) = list(found.items())[:2]
+        raise UsageError(
+            f"agent.discount is {one:g} for {first} and {other:g} for {second}; candidates are compared at one discount"
+        )
 
 
 def settle_history(dataset: Dataset, stated: int | str, reporter: Reporter) -> tuple[int, str]:

@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 
 from orl.chunks import cached_rows, map_chunks
 from orl.dynamics.ensemble import Ensemble, EnsembleParams
+from orl.dynamics.fit import targets_of
 from orl.dynamics.uncertainty import UNCERTAINTIES, WITH_REWARD
 from orl.mdp.step import uncertainty_scale
-from orl.types import Transition
+from orl.types import Array, Transition
 
-Doubles, Floats = NDArray[np.float64], NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Floats = NDArray[np.float32]
+Measured = tuple[Array, Array, dict[str, Array], Array]
 
 
 class Judged(NamedTuple):
@@ -52,8 +55,9 @@ def judge(ensemble: Ensemble, params: EnsembleParams, rows: Transition, units: s
     Args:
         units: "raw", or "standardised" by the training spread, as of the uncertainties of `make_step`.
     """
-    arrays = jax.tree.map(np.asarray, _judge(ensemble, units, params, rows))
-    return Judged(*jax.tree.map(np.float64, arrays[:-1]), arrays[-1])
+    next_obs, reward, unsure, predicted = _judge(ensemble, units, params, rows)
+    exact = {name: np.asarray(u, np.float64) for name, u in unsure.items()}
+    return Judged(np.asarray(next_obs, np.float64), np.asarray(reward, np.float64), exact, np.asarray(predicted))
 
 
 def model_error(
@@ -65,16 +69,17 @@ def model_error(
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _judge(ensemble: Ensemble, units: str, params: EnsembleParams, rows: Transition) -> Judged:
+def _judge(ensemble: Ensemble, units: str, params: EnsembleParams, rows: Transition) -> Measured:
     scale = uncertainty_scale(params, units)
     size = ensemble.out_dim - 1
 
-    def one_chunk(rows: Transition) -> Judged:
+    def one_chunk(rows: Transition) -> Measured:
         prediction = ensemble.predict(params, rows.obs, rows.action)
         mean = jnp.mean(prediction.mean[params.elites], axis=0)
-        error = mean - jnp.concatenate([rows.next_obs[:, :size] - rows.obs[:, :size], rows.reward[:, None]], axis=-1)
+        newest = rows._replace(obs=rows.obs[:, :size], next_obs=rows.next_obs[:, :size])  # of a stack
+        error = mean - targets_of(newest)
         unsure = {name: measure(prediction, scale) for name, measure in UNCERTAINTIES.items()}
         length = jnp.linalg.norm(error[:, :-1] / scale[:-1], axis=-1)
-        return Judged(length, jnp.abs(error[:, -1] / scale[-1]), unsure, mean.at[:, :-1].add(rows.obs[:, :size]))
+        return length, jnp.abs(error[:, -1] / scale[-1]), unsure, mean.at[:, :-1].add(newest.obs)
 
     return map_chunks(one_chunk, rows, cached_rows())

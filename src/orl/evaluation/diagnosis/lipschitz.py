@@ -20,14 +20,35 @@ def value_lipschitz(params: ValueParams, obs: ArrayLike, scale: ArrayLike, quant
 
     Args:
         params: of `state_value`, say from `fit_behaviour_value`. obs: [N, O] logged observations.
-        scale: [O] the unit of each dimension, such as its training spread: distances are |s - s'| / scale.
+        scale: [P] the unit of each of the first P dimensions, such as its training spread: distances are
+            |s - s'| / scale. Dimensions beyond, the known past in a stacked observation, are held fixed.
     """
     rows, units = jnp.asarray(obs, jnp.float32), jnp.asarray(scale, jnp.float32)
     return float(np.quantile(np.asarray(_slopes(params, rows, units), np.float64), quantile))
+
+
+def slope_along(params: ValueParams, obs: ArrayLike, other: ArrayLike, distance: ArrayLike) -> float:
+    """mean |V(s) - V(s')| / mean distance: how steep V is in the directions in which `other` departs from `obs`.
+
+    The least L for which |V(s) - V(s')| <= L distance holds on average over the pairs. A gradient's length is a bound
+    for every direction, and where data fills few of many dimensions it is mostly made of directions that never occur:
+    on a Hopper log its median was nine times the slope along a model's errors. 0 where nothing is apart.
+
+    Args:
+        obs, other: [N, O] pairs of observations. distance: [N] between them, in any units.
+    """
+    rows = jnp.asarray(obs, jnp.float32), jnp.asarray(other, jnp.float32)
+    change = np.abs(np.subtract(*(np.asarray(state_value(params, each), np.float64) for each in rows)))
+    apart = float(np.sum(np.asarray(distance, np.float64)))
+    return float(np.sum(change)) / apart if apart > 0.0 else 0.0
 
 
 @jax.jit
 def _slopes(params: ValueParams, obs: Array, scale: Array) -> Array:
     """[N] |dV/ds * scale|, by the chain rule the gradient in s / scale."""
     gradient = jax.vmap(jax.grad(state_value, argnums=1), in_axes=(None, 0))
-    return map_chunks(lambda rows: jnp.linalg.norm(gradient(params, rows) * scale, axis=-1), obs, cached_rows())
+
+    def lengths(rows: Array) -> Array:
+        return jnp.linalg.norm(gradient(params, rows)[:, : scale.shape[0]] * scale, axis=-1)
+
+    return map_chunks(lengths, obs, cached_rows())

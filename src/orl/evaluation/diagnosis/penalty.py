@@ -12,6 +12,10 @@ whole of
 and lambda is the least that covers it on a stated share of held-out rows: it carries g L and u's own correction. What
 is logged is one s' and not its distribution, so the noise of a noisy system counts as error: that errs towards caution.
 Two things do not: errors of the model's termination are left out, and V is the behaviour's, not the policy's.
+
+The bound on a return asks for lambda * u >= |G| on average over a rollout, not at every step. A share near 1 takes the
+worst predicted rows as the measure of all: where steps earn less than that costs and episodes can end, the best
+penalised policy ends them at once.
 """
 
 from __future__ import annotations
