@@ -105,7 +105,9 @@ def test_effective_sample_size_by_hand() -> None:
 
 
 def test_what_no_float_holds() -> None:
-    """Log weights of 2000 make plain sampling infinite and leave the weighted one as it is; impossible ones are 0."""
+    """Log weights of 2000 make plain sampling infinite and leave the weighted one as it is; impossible ones are 0,
+    and of nothing but those there is no estimate.
+    """
     episodes = uneven()
     ratio = np.asarray([2000.0, 0, 0, 2000.0])
     weights = cumulative_log_weights(ratio, episodes)
@@ -115,3 +117,6 @@ def test_what_no_float_holds() -> None:
     never = cumulative_log_weights(np.asarray([0.0, -np.inf, 0, 0]), episodes)
     np.testing.assert_allclose(per_decision(never, episodes.reward, episodes, 0.5), [1, 8])
     np.testing.assert_allclose(weighted_per_decision(never, episodes.reward, episodes, 0.5), (1 + 8) / 2)
+    neither = cumulative_log_weights(np.asarray([-np.inf, 0, 0, -np.inf]), episodes)
+    assert np.isnan(weighted_per_decision(neither, episodes.reward, episodes, 0.5))
+    assert np.isnan(effective_sample_size(neither)).all()

@@ -18,6 +18,8 @@ def test_variance_of_members_by_hand() -> None:
     values = np.asarray([[0.0, 2, 5], [2, 4, 9]])
     assert member_variance(values, np.asarray([0, 0, 1])) == (3.75, 2)
     assert member_variance(values, np.zeros(3, np.int64)) == (pytest.approx(np.var([7 / 3, 5], ddof=1) * 1.5), 1)
+    thirds = np.asarray([[0.0, 2, 5], [2, 4, 11]])  # fold variances 2, 2 and 18, mean 22/3
+    assert member_variance(thirds, np.arange(3)) == (pytest.approx(22 / 3 * (2 / 3 + 1 / 6)), 3)
     assert member_variance(values[:1], np.zeros(3, np.int64)) == (0.0, 0)
 
 

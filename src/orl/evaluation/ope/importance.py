@@ -44,13 +44,12 @@ def smoothed_log_ratio(
 
 def cumulative_log_weights(log_ratio: NDArray, episodes: LoggedEpisodes) -> Floats:
     """[E, T] log w_{0:t} = sum_{s<=t} log(pi / beta) of log ratios [N]; after an episode's end its last."""
-    summed = np.cumsum(episodes.by_step(np.asarray(log_ratio, np.float64)), axis=1)
-    return np.maximum(summed, -1e300)  # of an action that the policy never takes: a weight of 0, and still a number
+    return np.cumsum(episodes.by_step(np.asarray(log_ratio, np.float64)), axis=1)
 
 
 def discounts(episodes: LoggedEpisodes, discount: float) -> Floats:
     """[T] discount^t."""
-    return discount ** np.arange(int(episodes.lengths.max()))
+    return np.power(discount, np.arange(int(episodes.lengths.max())), dtype=np.float64)
 
 
 def per_decision(log_weights: Floats, reward: Floats, episodes: LoggedEpisodes, discount: float) -> Floats:
@@ -85,8 +84,9 @@ def weighted_means(weights: Floats, values: Floats, counts: NDArray[np.integer] 
 
 
 def relative_weights(log_weights: Floats) -> Floats:
-    """[E, ...] weights as shares of the largest at each step, at least `LEAST`."""
-    return np.maximum(np.exp(log_weights - log_weights.max(axis=0)), LEAST)
+    """[E, ...] weights as shares of the largest at each step, at least `LEAST`; no numbers where all are 0."""
+    with np.errstate(invalid="ignore"):
+        return np.maximum(np.exp(log_weights - log_weights.max(axis=0)), LEAST)
 
 
 def effective_sample_size(log_weights: Floats) -> Floats:
