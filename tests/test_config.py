@@ -15,7 +15,17 @@ from orl.algorithms.cql import CqlConfig
 from orl.algorithms.mobile import MobileConfig
 from orl.algorithms.mopo import MopoConfig
 from orl.algorithms.rebrac import RebracConfig
-from orl.config import build, did_you_mean, find_presets, merge, parse_assignment, presets_folder, read_toml, to_toml
+from orl.config import (
+    build,
+    completed,
+    did_you_mean,
+    find_presets,
+    merge,
+    parse_assignment,
+    presets_folder,
+    read_toml,
+    to_toml,
+)
 from orl.dynamics.config import EnsembleConfig
 from orl.errors import UsageError
 from orl.planning import PLANNERS
@@ -53,6 +63,17 @@ class Outer:
     name: str = "x"
     flag: bool = False
     inner: Inner = field(default_factory=Inner)
+
+
+def test_an_earlier_versions_settings_are_completed_by_defaults():
+    """What is there stays, what did not exist yet has its default, not the value of now; tables too."""
+    now = Outer(name="now", flag=True, inner=Inner(width=9, rates=(0.5,)))
+    assert completed({"flag": True, "inner": {"width": 7}}, now) == {
+        "name": "x",
+        "flag": True,
+        "inner": {"width": 7, "rates": [0.1]},
+    }
+    assert completed({}, now) == {"name": "x", "flag": False, "inner": {"width": 3, "rates": [0.1]}}
 
 
 class TestMerge:

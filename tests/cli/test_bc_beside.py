@@ -10,8 +10,8 @@ from orl.errors import DataError
 from orl_cli.evaluate import put_bc_beside
 
 
-def run(fingerprint: str) -> SimpleNamespace:
-    return SimpleNamespace(record={"fingerprint": fingerprint})
+def run(fingerprint: str, history: int = 0) -> SimpleNamespace:
+    return SimpleNamespace(record={"fingerprint": fingerprint}, history=history)
 
 
 def document(algorithm: str, score: float) -> dict:
@@ -43,3 +43,17 @@ def test_a_missing_dataset_costs_only_the_yardstick(capsys: pytest.CaptureFixtur
     put_bc_beside([run("a")], documents, judge)
     assert "bc" not in documents[0]
     assert capsys.readouterr().err == "orl: note: no bc beside mopo: no file log.npz; check the path\n"
+
+
+def test_a_run_with_a_history_is_held_against_bc_with_the_same() -> None:
+    """Three runs on the same data, two of which see the past: one bc for each history, judged once."""
+    documents = [document("mopo", 9.0), document("mopo", 8.0), document("cql", 7.0)]
+    asked: list[int] = []
+
+    def judge(one: SimpleNamespace) -> dict:
+        asked.append(one.history)
+        return document("bc", float(one.history))
+
+    put_bc_beside([run("a"), run("a", 2), run("a", 2)], documents, judge)
+    assert asked == [0, 2]
+    assert [each["bc"]["score"] for each in documents] == [0.0, 2.0, 2.0]

@@ -14,12 +14,14 @@ import pytest
 from tiny_settings import TINY_AGENT, TINY_MODEL, TINY_ROLLOUT, settings
 
 import orl as package
+from orl.agents import behaviour_value
+from orl.config import Preset
 from orl.data.audit.delays import history as audit
 from orl.data.catalog import load
 from orl.data.episodes import Dataset
 from orl.data.history import stacked_rows, with_history
 from orl.errors import UsageError
-from orl.runs.config import FitRunConfig, PolicyRunConfig, policy_config, resolve_policy
+from orl.runs.config import FitRunConfig, of_ensembles, policy_config, resolve_policy
 from orl.runs.directory import load_run
 from orl.runs.fit_model import fit_model, load_model
 from orl.runs.fits import find_fit
@@ -65,7 +67,8 @@ def late_system(episodes: int = 40, steps: int = 50, delay: int = 2) -> Dataset:
 def test_with_its_delay_known_a_system_is_predicted_to_its_noise(tmp_path: Path) -> None:
     """Errors of o: NOISE with the history that the check of the log names; without, what an unseen action does."""
     model = {"members": 2, "elites": 2, "hidden": (32,), "weight_decay": (0.0, 0.0), "max_epochs": 40, "patience": 10}
-    config = FitRunConfig("late", model=replace(FitRunConfig("late").model, **model, standardise_targets=True))
+    model |= {"batch_size": 64, "learning_rate": 3e-3, "standardise_targets": True}
+    config = FitRunConfig("late", model=replace(FitRunConfig("late").model, **model))
     reports = {}
     (finding,) = audit(late_system())
     assert "`--history 2`" in finding.advice
@@ -133,7 +136,7 @@ def test_a_reset_and_other_parameters_begin_new_episodes() -> None:
 def trained(orl: Callable[..., Any], pendulum_log: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The document of a tiny mopo run with a history of two, seeds 0 and 1, below a folder of its own."""
     root = tmp_path_factory.mktemp("history")
-    words = settings(TINY_MODEL, TINY_AGENT, TINY_ROLLOUT, ["train.eval_every=1", "agent.normalise_obs=true"])
+    words = settings(TINY_MODEL, TINY_AGENT, TINY_ROLLOUT, ["agent.normalise_obs=true"])
     done = orl("train-policy", "-a", "mopo", "-d", pendulum_log, "--history", 2, "--seeds", "0:2", "--steps", 20,
                "--runs", root, "--json", *words)  # fmt: skip
     assert done.code == 0, done.err
@@ -235,13 +238,20 @@ def test_a_run_written_before_there_were_histories_has_none(
 
 
 def test_planners_over_an_ensemble_with_a_history(
-    orl: Callable[..., Any], trained: dict[str, Any], pendulum_log: str, tmp_path: Path
+    orl: Callable[..., Any],
+    trained: dict[str, Any],
+    pendulum_log: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Prior, value and model see the same stacks; the planner is told single observations and expects such."""
-    words = settings(["plan.samples=8", "plan.horizon=2", "plan.kappa=0"], TINY_AGENT)
-    words += ["--model", str(Path(trained["run"]) / "model"), "--runs", str(tmp_path), "--json"]
-    played = orl("plan", "-p", "mppi", "-d", pendulum_log, "--episodes", 1, *words)
+    monkeypatch.setattr(behaviour_value, "ROUNDS", 1)  # the value's size matters here, not how good it is
+    here = ["-d", pendulum_log, "--runs", str(tmp_path), "--json"]
+    cloned = orl("train-policy", "-a", "bc", "--history", 2, "--steps", 10, *here, *settings(TINY_AGENT))
+    model = ["--model", str(Path(trained["run"]) / "model"), *settings(["plan.samples=8", "plan.horizon=2"])]
+    played = orl("plan", "-p", "mppi", "--episodes", 1, "--set", "plan.kappa=0", *here, *model)
     assert played.code == 0, played.err
+    assert played.document["bc"]["run"] == cloned.document["run"]
     assert np.isfinite(played.document["returns"]).all()
     run = load_run(Path(played.document["run"]))
     assert (run.history, load_run(run.path / "prior").history) == (2, 2)
@@ -251,8 +261,7 @@ def test_planners_over_an_ensemble_with_a_history(
     assert planner.last.trajectory.obs.shape == (1, 2, 3)
     np.testing.assert_allclose(planner.last.trajectory.obs[0, 0], STATE[1], atol=1e-5)
     assert np.isfinite(actions).all()
-    once = orl("plan", "-p", "cem", "-d", pendulum_log, "--obs", "1,0,0", *words[:4], *words[6:],
-               "--set", "plan.elites=2", "--set", "plan.samples=4")  # fmt: skip
+    once = orl("plan", "-p", "cem", "--obs", "1,0,0", "--set", "plan.elites=2", *here, *model)
     assert once.code == 0, once.err
     assert np.shape(once.document["trajectory"]["obs"]) == (2, 3)
 
@@ -280,7 +289,6 @@ def test_memory_is_counted_for_the_stacks(pendulum_log: str) -> None:
         fit = FitRunConfig(pendulum_log, model=config.model, history=history)
         for name, plan in (("policy", policy_plan(data, config)), ("fit", ensemble_plan(data, fit))):
             plans[name, history] = {line.name: line.bytes for line in plan.lines}
-    assert isinstance(config, PolicyRunConfig)
     rows, branched = 1600, 50_000 * 5 * 5
     for history, width in ((0, 3), (3, 15)):
         assert plans["policy", history]["dataset on the device"] == rows * (2 * width + 3) * 4
@@ -293,9 +301,8 @@ def test_memory_is_counted_for_the_stacks(pendulum_log: str) -> None:
 
 
 def test_a_dry_run_shows_and_times_it(orl: Callable[..., Any], pendulum_log: str, tmp_path: Path) -> None:
-    words = settings(TINY_MODEL, TINY_AGENT, TINY_ROLLOUT)
-    done = orl("train-policy", "-a", "mopo", "-d", pendulum_log, "--history", 2, "--dry-run", "--runs", tmp_path,
-               "--json", *words)  # fmt: skip
+    done = orl("train-policy", "-a", "bc", "-d", pendulum_log, "--history", 2, "--dry-run", "--runs", tmp_path,
+               "--json", *settings(TINY_AGENT))  # fmt: skip
     assert done.code == 0, done.err
     assert done.document["config"]["history"] == 2
     assert done.document["plan"]["estimate"]["steps_per_second"] > 0
@@ -303,3 +310,11 @@ def test_a_dry_run_shows_and_times_it(orl: Callable[..., Any], pendulum_log: str
               *settings(TINY_MODEL))  # fmt: skip
     assert fit.code == 0, fit.err
     assert fit.document["plan"]["estimate"]["steps_per_second"] > 0
+
+
+def test_presets_may_name_the_history_of_a_datasets_models() -> None:
+    """A later preset over an earlier one, and nothing of what they say of agents."""
+    first = Preset("all", {"model": {"members": 3, "elites": 2}, "agent": {"discount": 0.9}, "history": 4})
+    second = Preset("one", {"model": {"members": 5}, "history": 2})
+    assert of_ensembles([first, second]) == {"model": {"members": 5, "elites": 2}, "history": 2}
+    assert of_ensembles([]) == {}
