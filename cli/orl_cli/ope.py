@@ -34,7 +34,7 @@ JudgeSeed = Annotated[int | None, typer.Option(min=0, help="Of fits, folds and r
 Again = Annotated[bool, typer.Option("--force", help="Compute again what was kept in the run folders.")]
 
 ABOUT = {
-    "fqe": "what Q-functions fitted to the log say of its first states; a guess where the log lacks the policy's actions",
+    "fqe": "what Q-functions fitted to the log say of its first states; a guess where the policy acts unlike the log",
     "doubly_robust": "fitted Q, corrected by logged rewards where the log went the policy's way",
     "weighted_doubly_robust": "the same with weights normalised over episodes: less noise, a little bias",
     "weighted_importance": "logged rewards by how much likelier the policy makes them, weights normalised at each step",
@@ -106,17 +106,16 @@ def candidate_table(candidate: dict[str, Any], verbose: bool) -> Any:
     from orl.evaluation.ope.methods import LABELS
 
     table = Table(title=f"{candidate['label']} · discount {candidate['discount']:g}", title_justify="left")
-    table.add_column("method", no_wrap=True)
+    table.add_column("method", overflow="fold")
     for column in ("value", "95% interval", "over behaviour"):
         table.add_column(column, justify="right", no_wrap=True)
-    if verbose:
-        table.add_column("what it is", overflow="fold")
     behaviour = candidate["behaviour"]
-    table.add_row("behaviour", number(behaviour["value"]), interval(behaviour), "", *["what happened"] * verbose)
+    table.add_row("behaviour", number(behaviour["value"]), interval(behaviour), "")
     for name, estimate in candidate["estimates"].items():
         figures = number(estimate["value"]), interval(estimate), interval(estimate["improvement"])
-        table.add_row(LABELS[name], *figures, *[ABOUT[name]] * verbose)
-    table.caption, table.caption_justify = "\n".join(notes(candidate)), "left"
+        table.add_row(LABELS[name], *figures)
+    about = [f"{LABELS[name]}: {ABOUT[name]}" for name in candidate["estimates"]] if verbose else []
+    table.caption, table.caption_justify = "\n".join(notes(candidate) + about), "left"
     return table
 
 
@@ -138,8 +137,8 @@ def notes(candidate: dict[str, Any]) -> list[str]:
 
 
 def number(value: float | None) -> str:
-    """Four significant digits, or a dash."""
-    return "–" if value is None else f"{value:.4g}"
+    """Four significant digits, fewer of huge numbers, or a dash."""
+    return "–" if value is None else f"{value:.4g}" if abs(value) < 1e5 else f"{value:.1g}"
 
 
 def interval(estimate: dict[str, Any]) -> str:

@@ -84,9 +84,11 @@ class ModelShelf:
 
 
 def in_model(candidate: Candidate, log: JudgedLog, model: FittedModel, price: Priced, fit: CrossFit) -> list[Found]:
-    """The model's value of a candidate, bare and penalised, from logged first observations on, its elites the members.
+    """The model's value of a candidate, bare and penalised, from logged first observations on.
 
-    Behind the horizon the members of the candidate's cross-fit say what follows.
+    Behind the horizon the members of the candidate's cross-fit say what follows. The bare value is as uncertain as its
+    elites differ. The penalty is a price for the same error of the model, so the penalised value's interval is over
+    episodes alone: to charge for the elites' differences as well would be to charge twice.
     """
     starts = start_episodes(log)
     rolled = roll(candidate, log, model, price, starts, horizon_of(log), log.discount, fit.params)
@@ -98,12 +100,12 @@ def in_model(candidate: Candidate, log: JudgedLog, model: FittedModel, price: Pr
         "uncertainty": float(np.mean(rolled.uncertainty)),
         "penalty_coef": price.coef,
     }
-    found = []
-    for name, each in ((MODEL, rolled.plain), (PENALISED, rolled.penalised)):
-        told, seed = np.asarray(each, np.float64), log.settings.seed
-        value = estimate(name, told, detail=detail, seed=seed)
-        found.append(Found(value, difference(name, told, returns, seed=seed)))
-    return found
+    plain, penalised = (np.asarray(x, np.float64) for x in (rolled.plain, rolled.penalised))
+    seed = log.settings.seed
+    return [
+        Found(estimate(name, told, detail=detail, seed=seed), difference(name, told, returns, seed=seed))
+        for name, told in ((MODEL, plain), (PENALISED, penalised.mean(axis=0)))
+    ]
 
 
 def undiscounted_in_model(

@@ -74,7 +74,7 @@ def judge_candidate(
         "undiscounted": word.undiscounted,
         "left_out": {} if word.missing is None else dict.fromkeys((MODEL, PENALISED), word.missing),
         "support": support._asdict(),
-        "verdict": verdict._asdict(),
+        "verdict": verdict._asdict() | {"pair": None if verdict.pair is None else list(verdict.pair)},
     }
 
 

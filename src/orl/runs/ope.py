@@ -97,11 +97,13 @@ def _judged(
 def estimates_of(document: dict[str, Any]) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
     """(values, improvements over the behaviour) by method, out of a candidate's document."""
 
-    def read(method: str, part: dict[str, Any]) -> Estimate:
+    def read(method: str, part: dict[str, Any], detail: dict[str, float]) -> Estimate:
         low = -math.inf if part["low"] is None else part["low"]
         high = math.inf if part["high"] is None else part["high"]
-        return Estimate(method, math.nan if part["value"] is None else part["value"], low, high, {})
+        return Estimate(method, math.nan if part["value"] is None else part["value"], low, high, detail)
 
-    found = document["estimates"]
-    values = {name: read(name, part) for name, part in found.items()}
-    return values, {name: read(name, part["improvement"]) for name, part in found.items() if part["improvement"]}
+    values, improvements = {}, {}
+    for name, found in document["estimates"].items():
+        detail = {key: value for key, value in found["detail"].items() if value is not None}
+        values[name], improvements[name] = read(name, found, detail), read(name, found["improvement"], detail)
+    return values, improvements

@@ -10,6 +10,7 @@ from pydantic import Field
 from orl.config import build
 from orl.evaluation.ope.behaviour import BehaviourConfig
 from orl.evaluation.ope.fqe import FqeConfig
+from orl.runs.calibration import SHARE
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class OpeConfig:
     seed: Annotated[int, Field(ge=0)] = 0
     model_starts: Annotated[int, Field(ge=2)] = 100
     model_horizon: Annotated[int, Field(ge=0)] = 0
-    penalty_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    penalty_share: Annotated[float, Field(gt=0, lt=1)] = SHARE
     fqe: FqeConfig = field(default_factory=FqeConfig)
     behaviour: BehaviourConfig = field(default_factory=BehaviourConfig)
 

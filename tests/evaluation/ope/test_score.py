@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from orl.evaluation.ope.methods import DOUBLY_ROBUST, FQE, MODEL, PENALISED, PER_DECISION, WEIGHTED
+from orl.evaluation.ope.methods import FQE, MODEL, PENALISED, PER_DECISION, WEIGHTED, WEIGHTED_DOUBLY_ROBUST
 from orl.evaluation.ope.score import Contender, choose, selection_score
 from orl.evaluation.ope.types import Estimate
 from orl.evaluation.ope.verdict import AGREE, DISAGREE, OUTSIDE
@@ -18,12 +18,20 @@ def estimates(**bounds: tuple[float, float]) -> dict[str, Estimate]:
 
 
 def test_the_score_is_the_least_lower_bound_of_the_witnesses() -> None:
-    found = estimates(**{FQE: (4.0, 9.0), DOUBLY_ROBUST: (3.0, 8.0), PENALISED: (1.0, 2.0)})
+    found = estimates(**{FQE: (4.0, 9.0), WEIGHTED_DOUBLY_ROBUST: (3.0, 8.0), PENALISED: (1.0, 2.0)})
     assert selection_score(found) == 1.0
     del found[PENALISED]
     assert selection_score(found) == 3.0
-    del found[DOUBLY_ROBUST]
+    del found[WEIGHTED_DOUBLY_ROBUST]
     assert selection_score(found) == 4.0
+
+
+def test_the_doubly_robust_witness_is_heard_on_enough_effective_episodes() -> None:
+    found = estimates(**{FQE: (4.0, 9.0), WEIGHTED_DOUBLY_ROBUST: (3.0, 8.0)})
+    found[WEIGHTED_DOUBLY_ROBUST].detail["effective"] = 9.9
+    assert selection_score(found) == 4.0
+    found[WEIGHTED_DOUBLY_ROBUST].detail["effective"] = 10.0
+    assert selection_score(found) == 3.0
 
 
 def test_importance_sampling_and_the_bare_model_are_no_witnesses() -> None:
@@ -35,7 +43,7 @@ def test_importance_sampling_and_the_bare_model_are_no_witnesses() -> None:
 
 
 def test_a_witness_that_is_not_a_number_vouches_for_nothing() -> None:
-    for names in ((FQE, DOUBLY_ROBUST), (DOUBLY_ROBUST, FQE)):
+    for names in ((FQE, WEIGHTED_DOUBLY_ROBUST), (WEIGHTED_DOUBLY_ROBUST, FQE)):
         found = estimates(**{names[0]: (math.nan, math.nan), names[1]: (3.0, 8.0)})
         assert selection_score(found) == -math.inf
 

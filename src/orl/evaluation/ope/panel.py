@@ -50,8 +50,9 @@ def corrected_q(
         log_ratio: [N] log pi / beta of logged actions. baseline: [R, E] the behaviour's completed returns.
     """
     values = doubly_robust(log_ratio, fit.q, fit.v, fit.final, episodes, discount)
+    detail = {"effective": effective_episodes(log_ratio, episodes, discount)}
     plain = Found(
-        estimate(DOUBLY_ROBUST, values, fit.fold, seed=seed),
+        estimate(DOUBLY_ROBUST, values, fit.fold, detail=detail, seed=seed),
         difference(DOUBLY_ROBUST, values, baseline, fit.fold, seed=seed),
     )
     log_weights = cumulative_log_weights(log_ratio, episodes)
@@ -61,7 +62,7 @@ def corrected_q(
         return weighted_doubly_robust(log_weights, q, v, final, episodes, discount, counts)
 
     # what the members learnt from moves this estimate as it moves the direct one
-    return [plain, _ratio_of_means(WEIGHTED_DOUBLY_ROBUST, weighted, fit.initial, fit.fold, baseline, seed)]
+    return [plain, _ratio_of_means(WEIGHTED_DOUBLY_ROBUST, weighted, fit.initial, fit.fold, baseline, detail, seed)]
 
 
 def importance_sampling(
@@ -76,14 +77,17 @@ def importance_sampling(
     reward = episodes.completed_reward(discount, beyond)
     values = per_decision(log_weights, reward, episodes, discount)
     returns = baseline.mean(axis=0)
-    plain = Found(estimate(PER_DECISION, values, seed=seed), difference(PER_DECISION, values, returns, seed=seed))
+    detail = {"effective": effective_episodes(log_ratio, episodes, discount)}
+    plain = Found(
+        estimate(PER_DECISION, values, detail=detail, seed=seed), difference(PER_DECISION, values, returns, seed=seed)
+    )
 
     def weighted(counts: NDArray | None) -> Floats:
         return weighted_per_decision(log_weights, reward, episodes, discount, counts)
 
     nothing = np.zeros((1, len(episodes)))
     fold = np.zeros(len(episodes), np.int64)
-    return [_ratio_of_means(WEIGHTED, weighted, nothing, fold, baseline, seed), plain]
+    return [_ratio_of_means(WEIGHTED, weighted, nothing, fold, baseline, detail, seed), plain]
 
 
 def effective_episodes(log_ratio: NDArray, episodes: LoggedEpisodes, discount: float) -> float:
@@ -106,6 +110,7 @@ def _ratio_of_means(
     members: Floats,
     fold: NDArray,
     baseline: Floats,
+    detail: dict[str, float],
     seed: int,
 ) -> Found:
     """Of an estimate that is no mean over episodes: `of(counts)` [draws] for bootstrapped episodes, `of(None)` [1].
@@ -119,6 +124,6 @@ def _ratio_of_means(
     returns = baseline.mean(axis=0)
     spread = members - members.mean()
     return Found(
-        estimate(method, centre + spread, fold, draws=draws, seed=seed),
+        estimate(method, centre + spread, fold, draws=draws, detail=detail, seed=seed),
         estimate(method, centre - returns.mean() + spread, fold, draws=draws - counts @ returns / episodes, seed=seed),
     )

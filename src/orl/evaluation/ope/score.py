@@ -11,25 +11,32 @@ from collections.abc import Mapping, Sequence
 from math import inf, isnan
 from typing import NamedTuple
 
-from orl.evaluation.ope.methods import DOUBLY_ROBUST, FQE, PENALISED
+from orl.evaluation.ope.methods import FQE, PENALISED, WEIGHTED_DOUBLY_ROBUST
 from orl.evaluation.ope.types import Estimate
-from orl.evaluation.ope.verdict import OUTSIDE
+from orl.evaluation.ope.verdict import ENOUGH_EPISODES, OUTSIDE
 
-# Importance sampling by itself is no witness: with few effective episodes its interval says nothing, and where it says
-# something the doubly robust estimate, which uses the same weights, says it better. The bare model is the one that
-# policies trained in it exploit.
-WITNESSES = (FQE, DOUBLY_ROBUST, PENALISED)
+# Importance sampling by itself is no witness: where its interval says something the doubly robust estimate, which uses
+# the same weights, says it better. The bare model is the one that policies trained in it exploit.
+WITNESSES = (FQE, WEIGHTED_DOUBLY_ROBUST, PENALISED)
 
 
 def selection_score(estimates: Mapping[str, Estimate]) -> float:
-    """The least lower bound (95%) among the WITNESSES that are there: fitted Q, doubly robust, penalised model.
+    """The least lower bound (95%) among the WITNESSES that are heard: fitted Q, doubly robust, penalised model.
+
+    The doubly robust one is heard from `ENOUGH_EPISODES` effective episodes on (its detail `effective`). Below, a few
+    episodes carry the correction: over long episodes it would veto every deterministic policy, or pass it by luck.
 
     Of values it is what a candidate is worth at least, and what candidates are ranked by; of paired differences to
     the behaviour (the same mapping, of improvements) it is the improvement that is certain. Minus infinity where there
     is no witness, or one that is not a number: what nobody can vouch for is not chosen.
     """
-    bounds = [estimates[name].low for name in WITNESSES if name in estimates]
+    bounds = [estimates[name].low for name in WITNESSES if name in estimates and is_heard(estimates[name])]
     return min(bounds) if bounds and not any(map(isnan, bounds)) else -inf
+
+
+def is_heard(estimate: Estimate) -> bool:
+    """Whether enough effective episodes stand behind an estimate that rests on importance weights; True of others."""
+    return estimate.detail.get("effective", inf) >= ENOUGH_EPISODES
 
 
 class Contender(NamedTuple):

@@ -27,7 +27,7 @@ FAR_QUANTILE = 0.01
 FAR_SHARE = 0.5
 # Fewer effective episodes than this share of the log (or than two) say nothing about the policy's actions.
 TINY_SHARE, TINY_EPISODES = 0.05, 2.0
-# Importance sampling joins the comparison from so many effective episodes on; below, its interval is a fiction.
+# Importance weights join the comparison from so many effective episodes on; below, their intervals are a fiction.
 ENOUGH_EPISODES = 10.0
 # Differences below this share of the spread of logged returns (or of the behaviour's value) do not matter.
 MATERIAL_SPREAD, MATERIAL_VALUE = 0.1, 0.01
@@ -110,10 +110,10 @@ def outside_words(support: Support) -> str:
 
 def comparable(estimates: Mapping[str, Estimate], support: Support) -> list[str]:
     """The methods whose intervals mean to cover the policy's value: not the penalised model, which is meant to be low,
-    and importance sampling only on enough effective episodes."""
+    and what rests on importance weights only on enough effective episodes."""
     left_out = {PENALISED}
     if support.effective < ENOUGH_EPISODES:
-        left_out |= {WEIGHTED, PER_DECISION, WEIGHTED_DOUBLY_ROBUST}
+        left_out |= {WEIGHTED, PER_DECISION, DOUBLY_ROBUST, WEIGHTED_DOUBLY_ROBUST}
     return [name for name in estimates if name not in left_out]
 
 
