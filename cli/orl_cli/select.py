@@ -70,9 +70,9 @@ def ranking_table(document: dict[str, Any]) -> Any:
             line["verdict"] or "",
         )  # fmt: skip
     table.caption = (
-        "score: what a policy is worth at least (95%), by the most doubtful of fitted Q, penalised model and,\nfrom ten"
-        " effective episodes on, weighted doubly robust · better by at least: the same of its difference\nto the behaviour"
-        " in the same episodes"
+        "score: what a policy is worth at least (95%), by the most doubtful of fitted Q, the penalised model and (from"
+        " ten effective episodes on) weighted doubly robust\n"
+        "better by at least: the same of its difference to the behaviour in the same episodes"
     )
     table.caption_justify = "left"
     return table

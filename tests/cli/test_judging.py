@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,25 @@ def test_a_damaged_file_is_computed_again_and_mended(
     assert "computed again" in done.err
     assert counted == ["mopo"]
     assert json.loads(file.read_text())["candidate"]["algorithm"] == "mopo"
+
+
+def test_a_stopped_call_keeps_what_it_found_and_goes_on(
+    orl: Callable[..., Any], judged: dict[str, Any], runs: Path, counted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped as soon as the first of two seeds is judged; the next call begins with the second."""
+
+    @contextmanager
+    def stop_after_one() -> Iterator[Callable[[], bool]]:
+        yield lambda: len(counted) == 1
+
+    words = ("ope", runs / "bc", "--runs", runs.parent, "--json", *WORDS, "--judge-seed", 5)
+    with monkeypatch.context() as patch:
+        patch.setattr(judging, "stop_requested", stop_after_one)
+        done = orl(*words)
+    assert (done.code, done.out, counted) == (75, "", ["bc seed 0"])
+    assert "stopped after 1 of 2 policies; the same command goes on" in done.err
+    assert orl(*words).code == 0
+    assert counted == ["bc seed 0", "bc seed 1"]
 
 
 def test_select_takes_what_ope_kept_and_names_one_or_none(

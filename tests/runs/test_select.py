@@ -17,7 +17,7 @@ from orl.evaluation.ope.fqe import FqeConfig
 from orl.runs import judged_log
 from orl.runs import select as selecting
 from orl.runs.config import PolicyRunConfig, policy_config
-from orl.runs.directory import RunDirectory, write_json
+from orl.runs.directory import SCHEMA, RunDirectory, write_json
 from orl.runs.judged import Candidate, open_candidates, same_data
 from orl.runs.ope_config import OpeConfig, resolve_ope
 from orl.runs.reporter import Reporter
@@ -42,7 +42,7 @@ def player(folder: Path, name: str, action: float, algorithm: str = "cql", finge
     """A candidate that always plays `action`, with a run folder of its own."""
     path = folder / name
     path.mkdir()
-    record = {"kind": "policy", "status": "finished", "seeds": [0], "fingerprint": fingerprint}
+    record = {"schema": SCHEMA, "kind": "policy", "status": "finished", "seeds": [0], "fingerprint": fingerprint}
     record["dataset"] = {"name": "bandit"}
     write_json(path / "run.json", record)
     (path / "config.toml").write_text('dataset = "bandit"\n')
