@@ -87,6 +87,8 @@ class ActFn(Protocol):
 
     def __call__(self, params: Params, key: Array | None, obs: Array) -> Array: ...
 
+    def __hash__(self) -> int: ...  # as every function has: it is a static argument of compiled programs
+
 
 @dataclass(frozen=True)
 class Spec:

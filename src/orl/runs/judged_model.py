@@ -15,7 +15,7 @@ from orl.evaluation.ope.crossfit import CrossFit
 from orl.evaluation.ope.fqe import FqeParams, values
 from orl.evaluation.ope.intervals import difference, estimate
 from orl.evaluation.ope.methods import MODEL, PENALISED
-from orl.evaluation.ope.model_value import ModelValue, ValueFn, model_value, no_value
+from orl.evaluation.ope.model_value import ModelValue, ValueFn, model_value, no_value, observed_range
 from orl.evaluation.ope.panel import Found
 from orl.mdp.member_step import make_member_step
 from orl.runs.calibration import calibrate
@@ -150,6 +150,7 @@ def roll(
         discount=discount,
         penalty=price.coef,
         rewards=(float(reward.min()), float(reward.max())),
+        observations=observed_range(rows.obs),
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from orl.data.normalise import identity_normaliser
 from orl.dynamics.config import EnsembleConfig
 from orl.dynamics.ensemble import Ensemble
-from orl.evaluation.ope.model_value import model_value, no_value
+from orl.evaluation.ope.model_value import model_value, no_value, observed_range
 from orl.mdp.member_step import make_member_step
 from orl.types import Array, Params, Step
 
@@ -107,6 +107,20 @@ def test_rewards_stay_within_those_of_the_log() -> None:
     found = model_value(*arguments, members=2, horizon=2, discount=0.5, penalty=1.0, rewards=(-2.0, 7.0))
     np.testing.assert_allclose(found.plain, np.tile(-3.0 + 0.25 * STARTS[:, 0], (2, 1)))  # left where it was lost
     assert np.all(np.asarray(found.penalised) < -1e30)  # of unknown uncertainty: as bad as can be
+
+
+def test_observations_stay_within_those_of_the_log() -> None:
+    """A member that grows by 2.6 a step from 1 is held at 2: rewards -1, -4, -4; one that shrinks is not touched."""
+    bounds = (jnp.asarray([-2.0]), jnp.asarray([2.0]))
+    found = roll((jnp.asarray([3.0, 0.9, 0.9]), 0.0), 3, observations=bounds, starts=jnp.asarray([[1.0]]))
+    assert found.plain[0, 0] == pytest.approx(-1.0 - DISCOUNT * 4.0 - DISCOUNT**2 * 4.0, rel=1e-5)
+    np.testing.assert_allclose(found.plain[1:], roll((jnp.full(3, 0.9), 0.0), 3, starts=jnp.asarray([[1.0]])).plain[1:])
+
+
+def test_the_observed_range_is_wider_than_the_data_by_the_margin() -> None:
+    low, high = observed_range(np.asarray([[0.0, 5.0], [4.0, 5.0], [1.0, 7.0]]), 0.25)
+    np.testing.assert_allclose(low, [-1.0, 4.5])
+    np.testing.assert_allclose(high, [5.0, 7.5])
 
 
 def test_members_of_an_ensemble_are_its_elites() -> None:

@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from orl.types import ActFn, Array, Params, StepFn
 
@@ -32,6 +34,13 @@ class ModelValue(NamedTuple):
     uncertainty: Array
 
 
+def observed_range(obs: ArrayLike, margin: float = 0.1) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(lowest, highest) [O] of observations [N, O], each side wider by `margin` times the distance between the two."""
+    rows = np.asarray(obs, np.float32)
+    low, high = rows.min(axis=0), rows.max(axis=0)
+    return low - margin * (high - low), high + margin * (high - low)
+
+
 def no_value(params: Params, obs: Array) -> Array:
     """[B] nothing follows the horizon."""
     return jnp.zeros(obs.shape[0])
@@ -53,6 +62,7 @@ def model_value(
     discount: Array | float,
     penalty: Array | float = 0.0,
     rewards: tuple[Array | float, Array | float] = (-jnp.inf, jnp.inf),
+    observations: tuple[Array | float, Array | float] = (-jnp.inf, jnp.inf),
 ) -> ModelValue:
     """Roll the policy's mode out from observations starts [E, O], once in each member.
 
@@ -63,6 +73,8 @@ def model_value(
         penalty: reward units per unit of uncertainty.
         rewards: (lowest, highest) reward that a prediction can earn: the log's. A prediction of no number is worth the
             lowest.
+        observations: (lowest, highest) [O] that rollouts are held within, such as `observed_range`. A member that has
+            left the data does not come back: without bounds its rollouts run away, and the mean over all is theirs.
         key: consumed.
     """
     count = starts.shape[0]
@@ -76,7 +88,8 @@ def model_value(
         gains = jnp.stack([weight * reward, weight * (reward - penalty * unsure), unsure, jnp.ones_like(reward)])
         going = alive & ~out.terminated
         sane = going & jnp.all(jnp.isfinite(out.next_obs), axis=-1)
-        return (jnp.where(sane[:, None], out.next_obs, obs), going, sums + jnp.where(alive, gains, 0.0)), None
+        held = jnp.clip(out.next_obs, *observations)
+        return (jnp.where(sane[:, None], held, obs), going, sums + jnp.where(alive, gains, 0.0)), None
 
     rows = count * members
     start = (jnp.repeat(starts, members, axis=0), jnp.ones(rows, bool), jnp.zeros((4, rows)))
