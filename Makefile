@@ -8,7 +8,7 @@ WORKERS ?= 2
 
 EARLIER ?= benchmarks/results/quick-cpu.json
 
-.PHONY: demo test slow lint types bench bench-check build clean install
+.PHONY: demo test slow lint types bench bench-check ranking build clean install
 
 install: $(READY)
 
@@ -40,6 +40,10 @@ bench: $(READY)
 # fails when a benchmark lost more of the machine's own rate than its margin allows
 bench-check: $(READY)
 	$(BIN)/orl bench --quick --json --compare $(EARLIER)
+
+# hours: trains the candidates of four datasets, judges them offline, then plays them in the simulator
+ranking: $(READY)
+	$(BIN)/python -m orl_bench.ranking --out runs/ranking
 
 build: $(READY)
 	$(BIN)/python -m build
