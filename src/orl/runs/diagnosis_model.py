@@ -129,13 +129,11 @@ def two_sample_section(evidence: Evidence, index: NDArray[np.int64], real: Sampl
     errors: it is then the sharper test.
     """
     fold = folds_of_rows(evidence.dataset.episode_of_row[evidence.holdout_rows[index]], FOLDS)
-    pairs = {
-        "transitions": (real.features, drawn.features),
-        "with_scores": tuple(
-            np.concatenate([each.features, np.clip(each.scores, -FARTHEST, FARTHEST)], axis=1) for each in (real, drawn)
-        ),
-    }
-    found = {name: two_sample_test(*pair, fold, jax.random.key(0)) for name, pair in pairs.items()}
+    scored = [
+        np.concatenate([each.features, np.clip(each.scores, -FARTHEST, FARTHEST)], axis=1) for each in (real, drawn)
+    ]
+    pairs = {"transitions": (real.features, drawn.features), "with_scores": (scored[0], scored[1])}
+    found = {name: two_sample_test(a, b, fold, jax.random.key(0)) for name, (a, b) in pairs.items()}
     return {name: None if each is None else each._asdict() for name, each in found.items()}
 
 

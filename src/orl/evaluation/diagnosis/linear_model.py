@@ -36,8 +36,10 @@ def fit_linear(rows: Transition, fold: NDArray[np.int64]) -> LinearModel:
     change = np.asarray(rows.next_obs, np.float64) - obs
     y = np.concatenate([change, np.asarray(rows.reward, np.float64)[:, None]], axis=1)
     inputs, outputs = fit_normaliser(x), fit_normaliser(y)
-    standard = [(each - np.asarray(by.mean)) / np.asarray(by.std) for each, by in ((x, inputs), (y, outputs))]
-    weights = best_weights(fold_moments(*standard, fold))
+    standard_x, standard_y = (
+        (each - np.asarray(by.mean)) / np.asarray(by.std) for each, by in ((x, inputs), (y, outputs))
+    )
+    weights = best_weights(fold_moments(standard_x, standard_y, fold))
     return LinearModel(inputs, outputs, jnp.asarray(weights, jnp.float32))
 
 
