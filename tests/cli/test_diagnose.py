@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny_settings import TINY_MODEL, settings
 
 from orl.data.catalog import load
 from orl.data.split import HOLDOUT_FRACTION, SPLIT_SEED, split_by_episode
@@ -174,3 +175,17 @@ def test_what_is_refused(
         assert text in done.err
         assert len(done.err.splitlines()) == 1
     assert not (tmp_path / "none").exists()
+
+
+def test_a_model_that_sees_a_history(orl: Callable[..., Any], pendulum_log: str, tmp_path: Path) -> None:
+    """Errors, columns and classifier speak of the newest observation; one step's error is the fit's own."""
+    words = ["--history", 1, "--runs", tmp_path, *settings(TINY_MODEL)]
+    fit = orl("fit-model", "-d", pendulum_log, "--json", *words)
+    assert fit.code == 0, fit.err
+    done = orl("diagnose", fit.document["run"], "--steps", 3, "--out", tmp_path / "d", "--json")
+    assert done.code == 0, done.err
+    document = done.document
+    assert document["horizon"]["error"]["model"][0] == pytest.approx(fit.document["holdout"]["rmse"], rel=1e-4)
+    assert np.shape(document["horizon"]["error_by_dim"]["linear"]) == (2, 3)
+    assert document["calibration"]["columns"] == ["obs 0", "obs 1", "obs 2", "reward"]
+    assert len(document["uncertainties"]) == 10

@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from orl.data.history import with_history
 from orl.errors import DataError, UsageError
 from orl.evaluation.diagnosis.figures import calibration_figure, policy_figure, uncertainty_figure
 from orl.evaluation.figures import error_figure
@@ -51,7 +52,7 @@ def diagnose(
     run = load_run(path)
     fit = _model_of(run, model)
     seeds, discount = _checked(run, model, seed, share, discount)
-    dataset = dataset_of(run, reporter)
+    dataset = with_history(dataset_of(run, reporter), fit.history)
     if model is not None:
         check_model(dataset, model, "ensemble")
     evidence = gather(dataset, fit)
