@@ -93,7 +93,7 @@ def diagnose_sequence(run: RunDirectory, evidence: Evidence, steps: int) -> dict
 
 def horizon_section(evidence: Evidence, starts: Starts, predicted: Floats) -> dict[str, Any]:
     """Errors by steps ahead of `predicted` [N, H, O], of a linear model and of no change; by dimension at some."""
-    size = len(evidence.spread)
+    size = evidence.dataset.spec.obs_dim
     real = np.asarray(evidence.holdout.next_obs)[starts.ahead, :size]
     linear = _open_loop(linear_step, fit_linear(evidence.train, evidence.fold, size), evidence, starts)
     still = np.broadcast_to(np.asarray(evidence.holdout.obs)[starts.rows, None, :size], real.shape)
@@ -157,7 +157,7 @@ def _open_loop(step: Any, params: Any, evidence: Evidence, starts: Starts) -> Fl
     """[N, H, O] where a model goes from the starts by the logged actions, without the history it carries along."""
     run: Callable[..., Any] = jax.jit(partial(open_loop, step))
     obs, actions = evidence.holdout.obs[starts.rows], evidence.holdout.action[starts.ahead]
-    return np.asarray(run(params, jax.random.key(0), obs, actions)[0][..., : len(evidence.spread)])
+    return np.asarray(run(params, jax.random.key(0), obs, actions)[0])[..., : evidence.dataset.spec.obs_dim]
 
 
 def _features(rows: Transition, obs_dim: int, *, with_reward: bool) -> Floats:
