@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny_settings import TINY_AGENT, TINY_MODEL, settings
 
 from orl.data.catalog import load
 from orl.data.split import HOLDOUT_FRACTION, SPLIT_SEED, split_by_episode
@@ -173,4 +174,33 @@ def test_what_is_refused(
         assert (done.code, done.out) == (code, ""), done.err
         assert text in done.err
         assert len(done.err.splitlines()) == 1
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_policy_and_a_model_that_see_a_history(
+    orl: Callable[..., Any], cloned: dict[str, Any], pendulum_log: str, tmp_path: Path
+) -> None:
+    """Errors speak of the newest observation, one step's as the fit's own; a policy without that history is refused."""
+    words = ["-d", pendulum_log, "--history", 1, "--runs", tmp_path, "--json"]
+    fit = orl("fit-model", *words, *settings(TINY_MODEL))
+    policy = orl("train-policy", "-a", "bc", "--steps", 10, *words, *settings(TINY_AGENT))
+    assert (fit.code, policy.code) == (0, 0), fit.err + policy.err
+    done = orl("diagnose", policy.document["run"], "--model", fit.document["run"], "--steps", 3, "--json")
+    assert done.code == 0, done.err
+    errors, holdout = done.document["horizon"]["error"], fit.document["holdout"]
+    assert errors["model"][0] == pytest.approx(holdout["rmse"], rel=1e-4)
+    assert errors["persistence"][0] == pytest.approx(holdout["persistence_rmse"], rel=1e-4)
+    assert np.shape(done.document["horizon"]["error_by_dim"]["linear"]) == (2, 3)
+    assert done.document["calibration"]["columns"] == ["obs 0", "obs 1", "obs 2", "reward"]
+    assert done.document["two_sample"]["transitions"]["rows"] == holdout["rows"]
+    assert len(done.document["uncertainties"]) == 10
+    judged = done.document["policy"]
+    logged = [np.sum(0.99 ** np.arange(len(r)) * r) for r in held_out_rewards(pendulum_log)]
+    assert judged["behaviour_value"]["mean"] == pytest.approx(np.mean(logged), rel=1e-5)
+    (seed,) = judged["seeds"]
+    assert np.isfinite(seed["model_value"]["mean"])
+    assert seed["visited_rows"] == 4000
+    refused = orl("diagnose", cloned["run"], "--model", fit.document["run"], "--out", tmp_path / "none", "--quiet")
+    assert (refused.code, refused.out) == (2, "")
+    assert "sees a history of 0 and --model" in refused.err
     assert not (tmp_path / "none").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import gymnasium
 import jax
 import numpy as np
 import pytest
+from late_system import EFFECT, NOISE, late_system
 from tiny_settings import TINY_AGENT, TINY_MODEL, TINY_ROLLOUT, settings
 
 import orl as package
@@ -18,7 +20,6 @@ from orl.agents import behaviour_value
 from orl.config import Preset
 from orl.data.audit.delays import history as audit
 from orl.data.catalog import load
-from orl.data.episodes import Dataset
 from orl.data.history import stacked_rows, with_history
 from orl.errors import UsageError
 from orl.runs.config import FitRunConfig, of_ensembles, policy_config, resolve_policy
@@ -35,35 +36,10 @@ from orl.runs.train_policy import with_settings_of
 from orl.runs.yardstick import find_bc
 from orl.types import Spec
 
-NOISE, EFFECT = 0.01, 0.5
 STATE = np.array([[1.0, 0.0, 0.0], [-0.6, 0.8, 5.0]], np.float32)
 
 
-def late_system(episodes: int = 40, steps: int = 50, delay: int = 2) -> Dataset:
-    """o' = 0.9 o + EFFECT a_{t - delay} + NOISE, actions random: what they did shows `delay` steps later."""
-    rng = np.random.default_rng(0)
-    action = rng.uniform(-1, 1, (episodes, steps, 1)).astype(np.float32)
-    obs = np.zeros((episodes, steps + 1, 1), np.float32)
-    obs[:, 0] = rng.normal(size=(episodes, 1))
-    for t in range(steps):
-        push = action[:, t - delay] if t >= delay else 0.0
-        obs[:, t + 1] = 0.9 * obs[:, t] + EFFECT * push + NOISE * rng.standard_normal((episodes, 1))
-    flat, ends = (lambda x: x.reshape(-1, 1)), np.zeros((episodes, steps), bool)
-    ends[:, -1] = True
-    return Dataset(
-        name="late",
-        obs=flat(obs[:, :-1]),
-        action=flat(action),
-        reward=-flat(obs[:, :-1] ** 2)[:, 0],
-        next_obs=flat(obs[:, 1:]),
-        terminated=np.zeros(episodes * steps, bool),
-        truncated=ends.reshape(-1),
-        starts=np.arange(episodes) * steps,
-        action_low=np.float32([-1]),
-        action_high=np.float32([1]),
-    )
-
-
+@pytest.mark.slow
 def test_with_its_delay_known_a_system_is_predicted_to_its_noise(tmp_path: Path) -> None:
     """Errors of o: NOISE with the history that the check of the log names; without, what an unseen action does."""
     model = {"members": 2, "elites": 2, "hidden": (32,), "weight_decay": (0.0, 0.0), "max_epochs": 40, "patience": 10}
@@ -173,7 +149,7 @@ def test_evaluation_is_of_a_policy_that_remembers(trained: dict[str, Any]) -> No
     assert judged["returns"][1][1] == pytest.approx(total, rel=1e-3)
 
 
-@pytest.mark.parametrize("algorithm", ["bc", "cql"])
+@pytest.mark.parametrize("algorithm", ["bc", pytest.param("cql", marks=pytest.mark.slow)])
 def test_policies_without_a_model_see_the_past_too(
     orl: Callable[..., Any], pendulum_log: str, tmp_path: Path, algorithm: str
 ) -> None:
@@ -221,15 +197,15 @@ def test_a_run_written_before_there_were_histories_has_none(
 ) -> None:
     """It loads, is found for the same settings, and the same command goes on with it."""
     path = tmp_path / "old"
+    shutil.copytree(fitted["run"], path)
     words = ("fit-model", "-d", pendulum_log, "--out", path, "--json", *settings(TINY_MODEL))
-    before = orl(*words).document
     text = (path / "config.toml").read_text()
     assert "history = 0\n" in text
     (path / "config.toml").write_text(text.replace("history = 0\n", ""))
     assert load_run(path).history == load_model(path).ensemble.history == 0
     after = orl(*words)
     assert after.code == 0, after.err
-    assert after.document["seconds"] == before["seconds"]  # the finished run again, not another
+    assert after.document["seconds"] == fitted["seconds"]  # the finished run again, not another
     config = FitRunConfig(pendulum_log, model=load_model(path).ensemble.config)
     assert find_fit("ensemble", tmp_path, load(pendulum_log), config) == path
     assert find_fit("ensemble", tmp_path, load(pendulum_log), replace(config, history=1)) is None
@@ -237,6 +213,7 @@ def test_a_run_written_before_there_were_histories_has_none(
     assert (other.code, "history is 0 there and 1 now" in other.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_planners_over_an_ensemble_with_a_history(
     orl: Callable[..., Any],
     trained: dict[str, Any],
@@ -300,16 +277,20 @@ def test_memory_is_counted_for_the_stacks(pendulum_log: str) -> None:
     assert plans["policy", 3]["dataset on the device"] == tree_bytes((loaded.train, loaded.holdout))
 
 
-def test_a_dry_run_shows_and_times_it(orl: Callable[..., Any], pendulum_log: str, tmp_path: Path) -> None:
-    done = orl("train-policy", "-a", "bc", "-d", pendulum_log, "--history", 2, "--dry-run", "--runs", tmp_path,
-               "--json", *settings(TINY_AGENT))  # fmt: skip
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["train-policy", "-a", "bc", *settings(TINY_AGENT)], id="policy"),
+        pytest.param(["fit-model", *settings(TINY_MODEL)], id="model", marks=pytest.mark.slow),
+    ],
+)
+def test_a_dry_run_shows_and_times_it(
+    orl: Callable[..., Any], pendulum_log: str, tmp_path: Path, words: list[str]
+) -> None:
+    done = orl(*words, "-d", pendulum_log, "--history", 2, "--dry-run", "--runs", tmp_path, "--json")
     assert done.code == 0, done.err
     assert done.document["config"]["history"] == 2
     assert done.document["plan"]["estimate"]["steps_per_second"] > 0
-    fit = orl("fit-model", "-d", pendulum_log, "--history", 2, "--dry-run", "--runs", tmp_path, "--json",
-              *settings(TINY_MODEL))  # fmt: skip
-    assert fit.code == 0, fit.err
-    assert fit.document["plan"]["estimate"]["steps_per_second"] > 0
 
 
 def test_presets_may_name_the_history_of_a_datasets_models() -> None:

@@ -136,6 +136,8 @@ def test_what_does_not_fit_is_refused_by_name(
     held = replace(fit, model=replace(fit.model, holdout_fraction=0.3))
     with pytest.raises(UsageError, match=r"model\.holdout_fraction is 0\.\d+ there and 0\.3 here"):
         initial_policy(data, held, cloned["run"])
+    with pytest.raises(UsageError, match=r"history is 0 there and 1 here; make them agree, say by --history 0$"):
+        initial_policy(data, replace(fit, history=1), cloned["run"])
     with pytest.raises(UsageError, match="is a run of mopo; policies can begin as those of a bc run"):
         initial_policy(data, fit, mopo["run"])
     with pytest.raises(DataError, match="another dataset than"):

@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from orl.data.history import with_history
 from orl.errors import DataError, UsageError
 from orl.evaluation.diagnosis.figures import calibration_figure, policy_figure, uncertainty_figure
 from orl.evaluation.figures import error_figure
@@ -51,9 +52,10 @@ def diagnose(
     run = load_run(path)
     fit = _model_of(run, model)
     seeds, discount = _checked(run, model, seed, share, discount)
-    dataset = dataset_of(run, reporter)
+    dataset = with_history(dataset_of(run, reporter), fit.history)
     if model is not None:
         check_model(dataset, model, "ensemble")
+        _check_history(run, fit)
     evidence = gather(dataset, fit)
     reporter.message(f"judging {fit.path} on {len(evidence.judged):,} of {len(evidence.first):,} held-out rows")
     document = _stamp(run, fit, evidence)
@@ -102,6 +104,15 @@ def _model_of(run: RunDirectory, given: Path | None) -> RunDirectory:
             " ensemble to judge it by with --model"
         )
     return finished_fit(copy)
+
+
+def _check_history(policy: RunDirectory, fit: RunDirectory) -> None:
+    """UsageError unless a policy sees as much of the past as the model it is to be judged by."""
+    if policy.history != fit.history:
+        raise UsageError(
+            f"{policy.path} sees a history of {policy.history} and --model {fit.path} one of {fit.history}; fit a model"
+            f" with --history {policy.history} to judge it by"
+        )
 
 
 def _stamp(run: RunDirectory, fit: RunDirectory, evidence: Evidence) -> dict[str, Any]:

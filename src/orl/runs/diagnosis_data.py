@@ -22,13 +22,13 @@ JUDGED_ROWS = 10_000  # held-out rows of one-step errors
 
 
 class Evidence(NamedTuple):
-    """The rows that a diagnosis samples, evenly over the log.
+    """The rows that a diagnosis samples, evenly over the log, with the dataset's history: obs and next_obs are [.., W].
 
     Attributes:
         dataset: the log. train: of the training side, in rows `train_rows`. fold: [M] of each, for cross-validation.
         holdout: all held-out rows, with index [n] `holdout_rows` into the log; first, last: [n] where the stretch of
             each begins and ends. judged: [J] which of them one-step errors are taken of.
-        spread: [O] standard deviation of the training side's next observations.
+        spread: [O] standard deviation of the training side's next observations, the newest of a stack.
     """
 
     dataset: Dataset

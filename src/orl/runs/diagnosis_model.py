@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from orl.data.history import newest_of
 from orl.evaluation.diagnosis.calibration import LEVELS, central_coverage, expected_calibration_error
 from orl.evaluation.diagnosis.folds import folds_of_rows
 from orl.evaluation.diagnosis.linear_model import fit_linear, linear_step
@@ -56,7 +57,7 @@ def diagnose_ensemble(fitted: FittedModel, evidence: Evidence, steps: int) -> di
     drawn = rows._replace(next_obs=step.next_obs, reward=step.reward)
     scores = ensemble_scores(ensemble, params, rows)
     samples = [
-        Sample(_features(each, with_reward=True), by)
+        Sample(_features(each, ensemble.obs_dim, with_reward=True), by)
         for each, by in ((rows, scores), (drawn, ensemble_scores(ensemble, params, drawn)))
     ]
     return {
@@ -77,10 +78,10 @@ def diagnose_sequence(run: RunDirectory, evidence: Evidence, steps: int) -> dict
     redrawn = tokens.at[:, -1, : model.obs_dim].set(seen)
     scores, own = (sequence_scores(model, params, each, jax.random.key(1)) for each in (tokens, redrawn))
     rows = jax.tree.map(lambda x: x[near.rows], evidence.holdout)
-    samples = [  # both through the bins, else the drawn ones would be told by their few values
-        Sample(_features(rows._replace(next_obs=discretiser.decode_dims(each, 0)), with_reward=False), by[:, :-1])
-        for each, by in ((tokens[:, -1, : model.obs_dim], scores), (seen, own))
-    ]
+    samples = []  # both through the bins, else the drawn ones would be told by their few values
+    for each, by in ((tokens[:, -1, : model.obs_dim], scores), (seen, own)):
+        after = rows._replace(next_obs=discretiser.decode_dims(each, 0))
+        samples.append(Sample(_features(after, model.obs_dim, with_reward=False), by[:, :-1]))
     return {
         "horizon": horizon_section(evidence, starts, paths.mean(axis=0))
         | {"prediction": f"the mean of {SEQUENCE_DRAWS} draws"},
@@ -92,9 +93,10 @@ def diagnose_sequence(run: RunDirectory, evidence: Evidence, steps: int) -> dict
 
 def horizon_section(evidence: Evidence, starts: Starts, predicted: Floats) -> dict[str, Any]:
     """Errors by steps ahead of `predicted` [N, H, O], of a linear model and of no change; by dimension at some."""
-    real = np.asarray(evidence.holdout.next_obs)[starts.ahead]
-    linear = _open_loop(linear_step, fit_linear(evidence.train, evidence.fold), evidence, starts)
-    still = np.broadcast_to(np.asarray(evidence.holdout.obs)[starts.rows][:, None], real.shape)
+    size = evidence.dataset.spec.obs_dim
+    real = np.asarray(evidence.holdout.next_obs)[starts.ahead, :size]
+    linear = _open_loop(linear_step, fit_linear(evidence.train, evidence.fold, size), evidence, starts)
+    still = np.broadcast_to(np.asarray(evidence.holdout.obs)[starts.rows, None, :size], real.shape)
     paths = {"model": predicted, "linear": linear, "persistence": still}
     by_dim = {name: horizon_errors_by_dim(path, real, evidence.spread, starts.inside) for name, path in paths.items()}
     overall = {name: np.sqrt(np.mean(errors**2, axis=1)) for name, errors in by_dim.items()}
@@ -152,16 +154,17 @@ def plain(value: Any) -> Any:
 
 
 def _open_loop(step: Any, params: Any, evidence: Evidence, starts: Starts) -> Floats:
-    """[N, H, O] where a model goes from the starts by the logged actions."""
+    """[N, H, O] where a model goes from the starts by the logged actions, without the history it carries along."""
     run: Callable[..., Any] = jax.jit(partial(open_loop, step))
     obs, actions = evidence.holdout.obs[starts.rows], evidence.holdout.action[starts.ahead]
-    return np.asarray(run(params, jax.random.key(0), obs, actions)[0])
+    return np.asarray(run(params, jax.random.key(0), obs, actions)[0])[..., : evidence.dataset.spec.obs_dim]
 
 
-def _features(rows: Transition, *, with_reward: bool) -> Floats:
+def _features(rows: Transition, obs_dim: int, *, with_reward: bool) -> Floats:
     """[N, D] obs, action, change and perhaps the reward. The change, not the next observation: where little changes
     the two look alike."""
-    parts = [rows.obs, rows.action, rows.next_obs - rows.obs, *([rows.reward[:, None]] if with_reward else [])]
+    newest = newest_of(rows, obs_dim)
+    parts = [rows.obs, rows.action, newest.next_obs - newest.obs, *([rows.reward[:, None]] if with_reward else [])]
     return np.concatenate([np.asarray(part) for part in parts], axis=1)
 
 

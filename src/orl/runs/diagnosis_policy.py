@@ -53,7 +53,7 @@ class Penalty(NamedTuple):
 
 
 class Episodes(NamedTuple):
-    """Held-out stretches to roll from: `start` [B, O], how many steps each may take, [B], and the most of them."""
+    """Held-out stretches to roll from: `start` [B, W], how many steps each may take, [B], and the most of them."""
 
     start: NDArray[np.float32]
     limit: NDArray[np.int64]

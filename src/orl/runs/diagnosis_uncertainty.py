@@ -22,7 +22,8 @@ OUTSIDE_QUANTILE = 0.99  # of held-out rows' distances: what lies beyond counts 
 
 
 class Distances(NamedTuple):
-    """Training rows [M, O+A] and distances of held-out rows [J] to them, in standard deviations of (obs, action)."""
+    """Training rows [M, W+A] and distances of held-out rows [J] to them, in standard deviations of (obs, action); the
+    whole of a stack counts, for the past is part of the state."""
 
     train: NDArray[np.float32]
     holdout: NDArray[np.float32]
@@ -50,7 +51,7 @@ def distances(fitted: FittedModel, evidence: Evidence) -> Distances:
 
 
 def standardised_pairs(fitted: FittedModel, obs: Any, action: Any) -> NDArray[np.float32]:
-    """[N, O+A] in standard deviations of the training data."""
+    """[N, W+A] in standard deviations of the training data."""
     return np.asarray(fitted.params.inputs.apply(jnp.concatenate([obs, action], axis=-1)))
 
 

@@ -36,7 +36,7 @@ def initial_policy(dataset: Dataset, config: PolicyRunConfig, path: str | Path) 
 
     Raises:
         DataError: not a finished run of a policy on this dataset. UsageError: another algorithm's run, or one with
-        other networks, units or held-out episodes.
+        another history, other networks, units or held-out episodes.
     """
     run = load_run(Path(path), KIND)
     _check_data(run, dataset)
@@ -45,9 +45,10 @@ def initial_policy(dataset: Dataset, config: PolicyRunConfig, path: str | Path) 
         raise UsageError(f"--init {path} is a run of {theirs.algorithm}; policies can begin as those of a bc run")
     for name, there, here in _must_agree(theirs, config):
         if there != here:
+            remedy = f"--history {there}" if name == "history" else f"--set {name}={_shown(there)}"
             raise UsageError(
                 f"--init {path}: {name} is {_shown(there)} there and {_shown(here)} here;"
-                f" make them agree, say by --set {name}={_shown(there)}"
+                f" make them agree, say by {remedy}"
             )
     seeds = tuple(seed if seed in theirs.seeds else theirs.seeds[0] for seed in config.seeds)
     index = np.asarray([theirs.seeds.index(seed) for seed in seeds])
@@ -72,7 +73,8 @@ def _check_data(run: RunDirectory, dataset: Dataset) -> None:
 def _must_agree(theirs: PolicyRunConfig, ours: PolicyRunConfig) -> list[tuple[str, Any, Any]]:
     """(setting, there, here) of what decides whether a policy fits, and what it may have seen."""
     agent, model = ("hidden", "layer_norm", "normalise_obs"), ("holdout_fraction", "holdout_max_rows")
-    pairs = [(f"agent.{name}", getattr(theirs.agent, name), getattr(ours.agent, name)) for name in agent]
+    pairs: list[tuple[str, Any, Any]] = [("history", theirs.history, ours.history)]
+    pairs += [(f"agent.{name}", getattr(theirs.agent, name), getattr(ours.agent, name)) for name in agent]
     return pairs + [(f"model.{name}", getattr(theirs.model, name), getattr(ours.model, name)) for name in model]
 
 

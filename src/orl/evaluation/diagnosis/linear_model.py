@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orl.data.audit.ridge import best_weights, fold_moments
+from orl.data.history import newest_of, shift_history
 from orl.data.normalise import Normaliser, fit_normaliser
 from orl.types import Array, Step, Transition
 
@@ -16,8 +17,10 @@ from orl.types import Array, Step, Transition
 class LinearModel(NamedTuple):
     """[next_obs - obs, reward] = outputs.invert(inputs.apply([obs, action]) @ weights); a pytree.
 
+    With a history the inputs are all of it, and the change is the newest observation's.
+
     Attributes:
-        inputs: normaliser of [obs, action]. outputs: of [next_obs - obs, reward]. weights: [O+A, O+1], without units.
+        inputs: normaliser of [obs, action]. outputs: of [next_obs - obs, reward]. weights: [W+A, O+1], without units.
     """
 
     inputs: Normaliser
@@ -25,16 +28,17 @@ class LinearModel(NamedTuple):
     weights: Array
 
 
-def fit_linear(rows: Transition, fold: NDArray[np.int64]) -> LinearModel:
+def fit_linear(rows: Transition, fold: NDArray[np.int64], obs_dim: int) -> LinearModel:
     """Ridge regressions of the change and the reward on (obs, action), one an output.
 
     Each output takes the penalty with the least squared error on the folds [N] left out, of `data.audit.ridge.RIDGES`.
-    Both sides are centred, so that no penalty falls on the mean.
+    Both sides are centred, so that no penalty falls on the mean. `obs_dim` is O, of one observation.
     """
-    obs = np.asarray(rows.obs, np.float64)
-    x = np.concatenate([obs, np.asarray(rows.action, np.float64)], axis=1)
-    change = np.asarray(rows.next_obs, np.float64) - obs
-    y = np.concatenate([change, np.asarray(rows.reward, np.float64)[:, None]], axis=1)
+    exact = Transition(*(np.asarray(x, np.float64) for x in rows))  # type: ignore[arg-type]
+    x = np.concatenate([exact.obs, exact.action], axis=1)
+    newest = newest_of(exact, obs_dim)
+    change = newest.next_obs - newest.obs
+    y = np.concatenate([change, exact.reward[:, None]], axis=1)
     inputs, outputs = fit_normaliser(x), fit_normaliser(y)
     features, targets = ((each - np.asarray(by.mean)) / np.asarray(by.std) for each, by in ((x, inputs), (y, outputs)))
     weights = best_weights(fold_moments(features, targets, fold))
@@ -45,5 +49,6 @@ def linear_step(params: LinearModel, key: Array, obs: Array, action: Array) -> S
     """The model as a `StepFn` without chance, ends and uncertainty; the key has no effect."""
     x = params.inputs.apply(jnp.concatenate([obs, action], axis=-1))
     output = params.outputs.invert(x @ params.weights)
+    newest = obs[:, : output.shape[-1] - 1] + output[:, :-1]
     nothing = jnp.zeros(obs.shape[0])
-    return Step(obs + output[:, :-1], output[:, -1], nothing > 0, nothing)
+    return Step(shift_history(obs, action, newest), output[:, -1], nothing > 0, nothing)

@@ -19,9 +19,10 @@ def value_lipschitz(params: ValueParams, obs: ArrayLike, scale: ArrayLike, quant
     its few steepest places may be the network's alone: hence a quantile, and it is an estimate, not a bound.
 
     Args:
-        params: of `state_value`, say from `fit_behaviour_value`. obs: [N, O] logged observations.
+        params: of `state_value`, say from `fit_behaviour_value`. obs: [N, W] logged observations.
         scale: [P] the unit of each of the first P dimensions, such as its training spread: distances are
-            |s - s'| / scale. Dimensions beyond, the known past in a stacked observation, are held fixed.
+            |s - s'| / scale. Dimensions beyond are held fixed: they are the past in a stacked observation, which a
+            model step knows and so never errs in.
     """
     rows, units = jnp.asarray(obs, jnp.float32), jnp.asarray(scale, jnp.float32)
     return float(np.quantile(np.asarray(_slopes(params, rows, units), np.float64), quantile))
@@ -35,7 +36,7 @@ def slope_along(params: ValueParams, obs: ArrayLike, other: ArrayLike, distance:
     on a Hopper log its median was nine times the slope along a model's errors. 0 where nothing is apart.
 
     Args:
-        obs, other: [N, O] pairs of observations. distance: [N] between them, in any units.
+        obs, other: [N, W] pairs of observations. distance: [N] between them, in any units.
     """
     rows = jnp.asarray(obs, jnp.float32), jnp.asarray(other, jnp.float32)
     change = np.abs(np.subtract(*(np.asarray(state_value(params, each), np.float64) for each in rows)))

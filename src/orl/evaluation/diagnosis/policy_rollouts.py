@@ -19,7 +19,7 @@ Doubles = NDArray[np.float64]
 
 class Visits(NamedTuple):
     """B rollouts of up to H steps: `value` [B] and `uncertainty` [B] are discounted sums of the reward and of u;
-    obs [H, B, O], action [H, B, A], and whether each step counts [H, B]."""
+    obs [H, B, W], action [H, B, A], and whether each step counts [H, B]."""
 
     value: Doubles
     uncertainty: Doubles
@@ -38,7 +38,7 @@ def policy_visits(
     horizon: int,
     discount: float,
 ) -> Visits:
-    """The policy's mode followed through the model from `start` [B, O], row i for `limit[i]` of `horizon` steps.
+    """The policy's mode followed through the model from `start` [B, W], row i for `limit[i]` of `horizon` steps.
 
     `step` reports the uncertainty to be summed. The draws are the same whatever it measures.
     """

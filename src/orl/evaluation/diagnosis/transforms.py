@@ -15,6 +15,7 @@ from jax.scipy.special import ndtr, ndtri
 from numpy.typing import NDArray
 
 from orl.chunks import cached_rows, map_chunks
+from orl.data.history import newest_of
 from orl.dynamics.ensemble import Ensemble, EnsembleParams
 from orl.dynamics.fit import targets_of
 from orl.sequence.model import SequenceModel, SequenceParams
@@ -32,7 +33,8 @@ def ensemble_scores(ensemble: Ensemble, params: EnsembleParams, rows: Transition
 def _ensemble_scores(ensemble: Ensemble, params: EnsembleParams, rows: Transition) -> Array:
     def some(rows: Transition) -> Array:
         prediction = ensemble.predict(params, rows.obs, rows.action)
-        z = (targets_of(rows) - prediction.mean[params.elites]) / prediction.std[params.elites]
+        target = targets_of(newest_of(rows, ensemble.obs_dim))
+        z = (target - prediction.mean[params.elites]) / prediction.std[params.elites]
         return mixture_score(z)
 
     return map_chunks(some, rows, cached_rows())
