@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cache, partial
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from orl.evaluation.ope.crossfit import CrossFit
 from orl.evaluation.ope.fqe import FqeParams, values
 from orl.evaluation.ope.intervals import difference, estimate
 from orl.evaluation.ope.methods import MODEL, PENALISED
-from orl.evaluation.ope.model_value import ModelValue, ValueFn, model_value, no_value, observed_range
+from orl.evaluation.ope.model_value import ModelValue, model_value, no_value, observed_range
 from orl.evaluation.ope.panel import Found
 from orl.mdp.member_step import make_member_step
 from orl.runs.calibration import calibrate
@@ -24,7 +24,7 @@ from orl.runs.fit_model import KIND, FittedModel, load_model
 from orl.runs.judged import Candidate
 from orl.runs.judged_log import ROLLOUTS, JudgedLog
 from orl.runs.model_supply import model_identity
-from orl.types import Array, Params, StepFn
+from orl.types import ActFn, Array, Params, StepFn
 
 COUNTS_FOR_NOTHING = 0.01  # weight, discount^steps, behind which rollouts are left to fitted Q
 
@@ -136,15 +136,15 @@ def roll(
 ) -> ModelValue:
     """The candidate's rollouts from the first observations of the episodes `starts`."""
     rows, reward = log.episodes.rows, log.episodes.reward
+    starts_obs = rows.obs[log.episodes.starts[starts]]
     return _roll(
         price.step,
         candidate.act,
-        no_value if tail is None else mean_value(candidate.act),
         model.params,
         candidate.params,
-        (tail, candidate.params),
+        tail,
         log.key(ROLLOUTS),
-        rows.obs[log.episodes.starts[starts]],
+        starts_obs,
         members=model.ensemble.config.elites,
         horizon=horizon,
         discount=discount,
@@ -154,18 +154,24 @@ def roll(
     )
 
 
-_roll: Any = partial(jax.jit, static_argnums=(0, 1, 2), static_argnames=("members", "horizon"))(model_value)
+@partial(jax.jit, static_argnums=(0, 1), static_argnames=("members", "horizon"))
+def _roll(
+    step: StepFn,
+    act: ActFn,
+    model: Params,
+    policy: Params,
+    tail: FqeParams | None,
+    key: Array,
+    starts: Array,
+    **options: Any,
+) -> ModelValue:
+    """`model_value`, with the mean of the fitted Qs behind the horizon, or nothing."""
 
-
-@cache
-def mean_value(act: Callable[..., Array]) -> ValueFn:
-    """The value of the policy as (FqeParams, its parameters), averaged over members; the same function every time."""
-
-    def value(params: tuple[FqeParams, Params], obs: Array) -> Array:
-        fit, policy = params
+    def value(fit: FqeParams, obs: Array) -> Array:
         return jnp.mean(values(fit, act, policy, obs), axis=0)
 
-    return value
+    beyond = no_value if tail is None else value
+    return model_value(step, act, beyond, model, policy, tail, key, starts, **options)
 
 
 def start_episodes(log: JudgedLog) -> np.ndarray:
