@@ -79,7 +79,7 @@ class Calibration:
         chosen = self.chosen
         return (
             f"penalty {chosen.penalty_coef:.3g} x {chosen.uncertainty} ({chosen.units}), on {self.rows} held-out rows"
-            f" of {self.episodes} episodes {chosen.mean_penalty:.3g} a step, where the model's error is worth"
+            f" (episodes: {self.episodes}) {chosen.mean_penalty:.3g} a step, where the model's error is worth"
             f" {self.mean_error:.3g}; rank correlation of the two {chosen.backup_rank_correlation:.2f}"
         )
 
