@@ -14,7 +14,7 @@ from orl_cli.evaluate import score_table
 
 DATASETS = ("orl/pendulum/mixed-v0", "orl/pendulum/narrow-v0")
 # Cloning, and every way to be wary of a model: not at all, by its reward, by its ends, by the critic, near the data.
-# `rebrac` is what `mobrac` does without a model, and `mobile` alone would take about as long as three others.
+# `rebrac` is `mobrac` without a model; `mobile` prices doubt as `mopo` does, and takes several times as long.
 METHODS = ("bc", "cql", "mbpo", "mopo", "morel", "combo", "mobrac")
 
 

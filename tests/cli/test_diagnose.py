@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from tiny_settings import TINY_AGENT, TINY_MODEL, settings
 
+from orl.agents import behaviour_value
 from orl.data.catalog import load
 from orl.data.split import HOLDOUT_FRACTION, SPLIT_SEED, split_by_episode
+from orl.evaluation.diagnosis import two_sample
 
 
 @pytest.fixture(scope="module")
@@ -178,9 +180,15 @@ def test_what_is_refused(
 
 
 def test_a_policy_and_a_model_that_see_a_history(
-    orl: Callable[..., Any], cloned: dict[str, Any], pendulum_log: str, tmp_path: Path
+    orl: Callable[..., Any],
+    cloned: dict[str, Any],
+    pendulum_log: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Errors speak of the newest observation, one step's as the fit's own; a policy without that history is refused."""
+    monkeypatch.setattr(behaviour_value, "STEPS", 50)  # neither the value nor the classifier need be good here
+    monkeypatch.setattr(two_sample, "STEPS", 50)
     words = ["-d", pendulum_log, "--history", 1, "--runs", tmp_path, "--json"]
     fit = orl("fit-model", *words, *settings(TINY_MODEL))
     policy = orl("train-policy", "-a", "bc", "--steps", 10, *words, *settings(TINY_AGENT))

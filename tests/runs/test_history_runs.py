@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,16 @@ from orl.runs.yardstick import find_bc
 from orl.types import Spec
 
 STATE = np.array([[1.0, 0.0, 0.0], [-0.6, 0.8, 5.0]], np.float32)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation() -> Iterator[None]:
+    """XLA compiles quickly rather than well, for these programs run for a moment and take longer to compile."""
+    name = "jax_disable_most_optimizations"
+    before = jax.config.read(name)
+    jax.config.update(name, True)
+    yield
+    jax.config.update(name, before)
 
 
 @pytest.mark.slow
