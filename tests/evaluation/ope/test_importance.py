@@ -8,6 +8,7 @@ from tabular_logs import Mdp, all_trajectories, exact_value, random_mdp, sample_
 
 from orl.evaluation.ope.importance import (
     cumulative_log_weights,
+    effective_episodes,
     effective_sample_size,
     per_decision,
     weighted_per_decision,
@@ -102,6 +103,15 @@ def test_effective_sample_size_by_hand() -> None:
     """Of weights 1 1 it is 2, of 3 1 it is 16 / 10, of one that dwarfs the other 1; units fall out."""
     np.testing.assert_allclose(effective_sample_size(np.log([[1.0, 3, 1e9], [1, 1, 1]])), [2, 1.6, 1])
     np.testing.assert_allclose(effective_sample_size(np.log([3.0, 1]) + 5000.0), 1.6)
+
+
+def test_effective_episodes_are_those_of_a_step_that_matters() -> None:
+    """At 1/2 the step is 2, at 0.9 it is 13 and so the last, as it is without a discount."""
+    weights = np.log([[1.0, 1, 3, 1e9], [1, 1, 1, 1]])
+    assert effective_episodes(weights, 0.5) == pytest.approx(1.6)
+    assert effective_episodes(weights, 0.9) == pytest.approx(1.0)
+    assert effective_episodes(weights, 1.0) == pytest.approx(1.0)
+    assert effective_episodes(weights, 0.2) == pytest.approx(2.0)
 
 
 def test_what_no_float_holds() -> None:

@@ -100,9 +100,12 @@ def test_rewards_stay_within_those_of_the_log() -> None:
         nothing = jnp.full(len(obs), jnp.nan)
         return Step(jnp.full_like(obs, jnp.nan), nothing, jnp.zeros(len(obs), bool), nothing)
 
-    arguments = (lost, act, no_value, 0.0, 0.0, 0.0, jax.random.key(0), STARTS)
+    def first(params: Params, obs: Array) -> Array:
+        return obs[:, 0]
+
+    arguments = (lost, act, first, 0.0, 0.0, 0.0, jax.random.key(0), STARTS)
     found = model_value(*arguments, members=2, horizon=2, discount=0.5, penalty=1.0, rewards=(-2.0, 7.0))
-    np.testing.assert_allclose(found.plain, -3.0)
+    np.testing.assert_allclose(found.plain, np.tile(-3.0 + 0.25 * STARTS[:, 0], (2, 1)))  # left where it was lost
     assert np.all(np.asarray(found.penalised) < -1e30)  # of unknown uncertainty: as bad as can be
 
 

@@ -30,7 +30,7 @@ class FqeDiagnosis(NamedTuple):
     @property
     def diverged(self) -> bool:
         """Whether more than a tenth of some member's values are impossible, or not numbers."""
-        return not bool(np.all(self.far_out <= TOO_MANY))
+        return bool(np.any(self.far_out > TOO_MANY))
 
 
 def diagnose(
