@@ -61,18 +61,24 @@ def made(uncertainty: str, units: str, order: float, coef: float) -> Assessment:
 
 
 def test_the_one_that_orders_the_errors_best_is_chosen() -> None:
-    """Among standardised ones with a finite lambda; a rank correlation that does not exist is the worst."""
+    """Among standardised ones that hold the reward's spread and have a finite lambda."""
     table = [
         made("max_std", "standardised", 0.4, 3.0),
-        made("max_pairwise", "standardised", 0.6, 50.0),
-        made("ensemble_std", "standardised", 0.9, math.inf),
-        made("mixture_std", "raw", 0.95, 1.0),
-        made("max_deviation", "standardised", math.nan, 1.0),
+        made("mixture_std", "standardised", 0.6, 50.0),
+        made("max_pairwise", "standardised", 0.9, 1.0),
+        made("max_std", "raw", 0.95, 1.0),
     ]
-    assert choose(table).uncertainty == "max_pairwise"
-    assert choose([table[4], made("max_std", "standardised", -0.9, 3.0)]).uncertainty == "max_std"
+    assert choose(table) == table[1]
+    assert choose([table[0], made("mixture_std", "standardised", 0.6, math.inf)]) == table[0]
     with pytest.raises(DataError, match="lower --share"):
-        choose([table[2], table[3]])
+        choose([made("mixture_std", "standardised", 0.6, math.inf), *table[2:]])
+
+
+def test_an_order_that_does_not_exist_is_the_worst() -> None:
+    """A u that is the same everywhere has no rank correlation."""
+    wrong, none = made("max_std", "standardised", -0.9, 3.0), made("mixture_std", "standardised", math.nan, 1.0)
+    assert choose([none, wrong]) == wrong
+    assert choose([none]) == none
 
 
 def test_numbers_that_do_not_exist_are_none() -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from made_ensemble import linear_ensemble
@@ -18,6 +19,7 @@ from orl.agents import behaviour_value
 from orl.config import read_toml
 from orl.data.catalog import load
 from orl.data.episodes import Dataset
+from orl.data.normalise import Normaliser
 from orl.data.split import SPLIT_SEED, split_by_episode
 from orl.dynamics.uncertainty import UNCERTAINTIES
 from orl.errors import UsageError
@@ -47,30 +49,42 @@ def halving_log(episodes: int = 40) -> Dataset:
     return Dataset("halving", obs, action, obs[:, 0], obs / 2, none, cut, starts, -one, one)
 
 
+def halving_model(path: Path, slopes: tuple[float, ...] = (0.7, 0.8, 0.9), reward: float = 1.1) -> FittedModel:
+    """Members with these slopes, the middle one the only elite; standardised units are 2 for s and 4 for rewards."""
+    ensemble, params = linear_ensemble(slopes, reward, (len(slopes) // 2,))
+    return FittedModel(
+        ensemble, params._replace(outputs=Normaliser(jnp.zeros(2), jnp.asarray([2.0, 4.0]))), "never", path
+    )
+
+
 def test_lambda_on_a_linear_system(tmp_path: Path) -> None:
     """The elite says s' = 0.8 s and r = 1.1 s, members disagree by 0.2 |s|; V = s / (1 - 0.5 g), fitted from the log.
 
-    So |r - r_hat| + g L |s' - s_hat'| is (0.1 + 0.3 g L) |s|, and lambda that over 0.2.
+    With 2 for the unit of s, L is 2 / (1 - 0.5 g), the bound (0.1 + 0.3 / 2 g L) |s|, u 0.1 |s|, lambda their ratio.
     """
     data = halving_log()
-    found = calibrate(data, FittedModel(*linear_ensemble((0.7, 0.8, 0.9), 1.1, (1,)), "never", tmp_path), discount=0.9)
-    assert found.lipschitz == pytest.approx(1 / (1 - 0.45), rel=0.1)
+    found = calibrate(data, halving_model(tmp_path), discount=0.9)
+    assert found.lipschitz == pytest.approx(2 / (1 - 0.45), rel=0.1)
     coef = {(each.uncertainty, each.units): each.penalty_coef for each in found.table}
-    expected = (0.1 + 0.3 * 0.9 * found.lipschitz) / 0.2
-    assert coef["max_pairwise", "standardised"] == pytest.approx(expected, rel=1e-3)
+    expected = 0.1 + 0.15 * 0.9 * found.lipschitz
+    assert coef["max_pairwise", "standardised"] == pytest.approx(expected / 0.1, rel=1e-3)
+    assert coef["max_pairwise", "raw"] == pytest.approx(expected / 0.2, rel=1e-3)
     assert set(coef) == {(name, units) for name in UNCERTAINTIES for units in ("raw", "standardised")}
     assert found.rows == len(split_by_episode(data, 0.1, SPLIT_SEED).holdout_rows)
     assert found.episodes == found.rows / 10
-    assert found.chosen.rank_correlation == pytest.approx(1.0)
-    assert found.covered > 0.5
     assert found.mean_reward == pytest.approx(float(np.mean(load_held_out(data))), rel=1e-5)
-    steeper = calibrate(
-        data,
-        FittedModel(*linear_ensemble((0.7, 0.8, 0.9), 1.1, (1,)), "never", tmp_path),
-        discount=0.9,
-        lipschitz_quantile=1.0,
+    assert found.mean_error == pytest.approx(expected * float(np.mean(np.abs(load_held_out(data)))), rel=1e-3)
+
+
+def test_a_steeper_value_asks_for_more_and_covers_more(tmp_path: Path) -> None:
+    """The longest gradient in place of the slope along the errors."""
+    found, steeper = (
+        calibrate(halving_log(), halving_model(tmp_path), discount=0.9, lipschitz_quantile=quantile)
+        for quantile in (None, 1.0)
     )
     assert steeper.lipschitz > found.lipschitz
+    assert steeper.chosen.penalty_coef > found.chosen.penalty_coef
+    assert steeper.covered > 0.95 > found.covered  # with nothing to spare each error is just met: a tie
 
 
 def load_held_out(data: Dataset) -> np.ndarray:
@@ -80,14 +94,12 @@ def load_held_out(data: Dataset) -> np.ndarray:
 
 def test_few_of_many_rows_are_enough(tmp_path: Path) -> None:
     """Evenly spread over the held-out rows, which are said to be of so many episodes."""
-    fitted = FittedModel(*linear_ensemble((0.7, 0.8, 0.9), 1.1, (1,)), "never", tmp_path)
-    found = calibrate(halving_log(), fitted, discount=0.9, max_rows=8)
+    found = calibrate(halving_log(), halving_model(tmp_path), discount=0.9, max_rows=8)
     assert (found.rows, found.episodes) == (8, 4)
 
 
 def test_a_penalty_beyond_the_reward_is_warned_of_where_episodes_end(tmp_path: Path) -> None:
-    fitted = FittedModel(*linear_ensemble((0.7, 0.8, 0.9), 1.1, (1,)), "never", tmp_path)
-    found = calibrate(halving_log(), fitted, discount=0.9)
+    found = calibrate(halving_log(), halving_model(tmp_path), discount=0.9)
     dear = replace(found, mean_reward=0.5 * found.chosen.mean_penalty)
     assert dear.caution() is None  # nothing ends here
     assert "may learn to end them" in str(replace(dear, ends=True).caution())
@@ -117,7 +129,7 @@ def test_a_run_is_trained_with_what_was_found(calibrated: Any, fitted: dict[str,
     rows = {(row["uncertainty"], row["units"]): row for row in figures["table"]}
     chosen = rows[figures["uncertainty"], "standardised"]
     assert chosen["penalty_coef"] == figures["penalty_coef"] > 0
-    usable = [row["backup_rank_correlation"] for key, row in rows.items() if key[1] == "standardised"]
+    usable = [rows[name, "standardised"]["backup_rank_correlation"] for name in ("max_std", "mixture_std")]
     assert chosen["backup_rank_correlation"] == max(value for value in usable if value is not None)
     assert (figures["share"], figures["discount"], figures["rows"]) == (
         0.6,
@@ -220,8 +232,7 @@ def test_the_library_refuses_another_algorithm_too(pendulum_log: str, tmp_path: 
 
 def test_figures_that_do_not_exist_are_null(tmp_path: Path) -> None:
     """Members without spread: max_std orders nothing, and the document is JSON all the same."""
-    fitted = FittedModel(*linear_ensemble((0.8, 0.8), 1.0, (0,)), "never", tmp_path)
-    found = calibrate(halving_log(), fitted, discount=0.9)
+    found = calibrate(halving_log(), halving_model(tmp_path, (0.8, 0.8), 1.0), discount=0.9)
     table = {row["uncertainty"]: row for row in found.document()["table"] if row["units"] == "raw"}
     assert table["max_pairwise"]["conformal_factor"] is None
     assert math.isinf(next(each for each in found.table if each.uncertainty == "max_pairwise").conformal_factor)

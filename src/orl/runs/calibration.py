@@ -14,7 +14,7 @@ from orl.data.episodes import Dataset
 from orl.dynamics.config import EnsembleConfig
 from orl.dynamics.ensemble import next_obs_normaliser
 from orl.errors import DataError
-from orl.evaluation.diagnosis.errors import Judged, judge
+from orl.evaluation.diagnosis.errors import Doubles, Judged, judge
 from orl.evaluation.diagnosis.lipschitz import slope_along, value_lipschitz
 from orl.evaluation.diagnosis.penalty import Assessment, assess, backup_error_bound, choose, finite_or_none
 from orl.runs.behaviour_values import value_of_behaviour
@@ -22,7 +22,8 @@ from orl.runs.fit_model import FittedModel
 from orl.runs.loading import load_split
 from orl.types import Array, Transition
 
-# Three rows in four: then lambda * u also covers the mean error, which is what a return adds up (`diagnosis.penalty`).
+# Three rows in four: errors are skewed, and about there lambda * u covers their mean, which is what a return adds up
+# (`diagnosis.penalty`; compare `mean_penalty` and `mean_error`).
 SHARE = 0.75
 MAX_ROWS = 20_000
 
@@ -78,7 +79,7 @@ class Calibration:
         chosen = self.chosen
         return (
             f"penalty {chosen.penalty_coef:.3g} x {chosen.uncertainty} ({chosen.units}), on {self.rows} held-out rows"
-            f" of {self.episodes} episodes {chosen.mean_penalty:.3g} a step, where the model's error is worth"
+            f" (episodes: {self.episodes}) {chosen.mean_penalty:.3g} a step, where the model's error is worth"
             f" {self.mean_error:.3g}; rank correlation of the two {chosen.backup_rank_correlation:.2f}"
         )
 
@@ -130,13 +131,8 @@ def calibrate(
     bound = backup_error_bound(raw.reward, standardised.next_obs, lipschitz, discount)
     table = assess(standardised, "standardised", bound, share) + assess(raw, "raw", bound, share)
     chosen = choose(table)
-    gap = (
-        raw.predicted[:, -1]
-        - rows.reward
-        + discount * (state_value(value, promised) - state_value(value, rows.next_obs))
-    )
-    penalty = chosen.penalty_coef * standardised.uncertainty[chosen.uncertainty]
-    going = np.asarray(rows.terminated) < 0.5
+    ahead = state_value(value, promised) - state_value(value, rows.next_obs)
+    gap = np.asarray(raw.predicted[:, -1] - rows.reward + discount * ahead)
     return Calibration(
         chosen=chosen,
         table=table,
@@ -146,7 +142,7 @@ def calibrate(
         lipschitz_quantile=lipschitz_quantile,
         mean_error=float(np.mean(bound)),
         mean_reward=float(np.mean(rows.reward)),
-        covered=float(np.mean((penalty >= np.abs(gap))[going])) if going.any() else float("nan"),
+        covered=_covered(chosen.penalty_coef * standardised.uncertainty[chosen.uncertainty], gap, rows),
         rows=len(bound),
         episodes=episodes,
         ends=bool(dataset.terminated.any()),
@@ -160,6 +156,12 @@ def _held_out(dataset: Dataset, model: EnsembleConfig, max_rows: int) -> tuple[T
     kept = np.linspace(0, count - 1, min(count, max_rows)).astype(np.int64)
     episodes = dataset.episode_of_row[data.split.holdout_rows[kept]]
     return jax.tree.map(lambda x: x[kept], data.holdout), len(np.unique(episodes))
+
+
+def _covered(penalty: Doubles, gap: np.ndarray, rows: Transition) -> float:
+    """Share of the rows that end no episode (no value follows an end) with penalty >= |gap|; NaN without any."""
+    going = np.asarray(rows.terminated) < 0.5
+    return float(np.mean((penalty >= np.abs(gap))[going])) if going.any() else float("nan")
 
 
 def _promised_obs(judged: Judged, rows: Transition) -> Array:

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from orl.dynamics.uncertainty import WITH_REWARD
 from orl.errors import DataError
 from orl.evaluation.diagnosis.conformal import admissible_share, split_conformal_factor
 from orl.evaluation.diagnosis.errors import Doubles, Judged
@@ -89,15 +90,17 @@ def assess(judged: Judged, units: str, bound: Doubles, share: float) -> list[Ass
 
 
 def choose(assessments: list[Assessment]) -> Assessment:
-    """The standardised u that orders held-out rows best by what the penalty has to cover.
+    """The standardised u, of those with the reward's spread, that orders rows best by what the penalty has to cover.
 
     Only the order counts, for lambda mends the size. Raw units are out: the dimension with the largest numbers would be
-    the whole penalty.
+    the whole penalty. Disagreements of the next observation are out: they see no error of the reward, and none that
+    the members share, of which there are more the farther a policy goes from the held-out rows that are looked at here.
 
     Raises:
         DataError: no u has a finite lambda.
     """
-    usable = [each for each in assessments if each.units == "standardised" and math.isfinite(each.penalty_coef)]
+    able = [each for each in assessments if each.units == "standardised" and each.uncertainty in WITH_REWARD]
+    usable = [each for each in able if math.isfinite(each.penalty_coef)]
     if not usable:
         raise DataError(
             "no factor on any uncertainty covers the stated share of the held-out rows; ask for a lower --share, hold"
