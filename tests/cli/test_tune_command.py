@@ -96,6 +96,7 @@ def test_dry_run_measures_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_stopped_after_one_candidate_and_gone_on_with_to_a_selection(
     orl: Callable[..., Any], pendulum_log: str, candidates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -194,6 +194,22 @@ def test_the_document_shows_the_ranking_with_updates_and_intervals(
     assert (document["history"], document["budget_seconds"]) == (0, 3600.0)
 
 
+def test_what_an_entry_says_reaches_its_training_and_no_simulator_does(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_training: list[str]
+) -> None:
+    file, folder = tmp_path / "set.toml", tmp_path / "tune"
+    file.write_text(TINY + 'init = "bc"\npenalty = "calibrated"\nshare = 0.8\n')
+    train, seen = tuning.train_policy, []
+
+    def watched(*arguments: Any, **more: Any) -> Any:
+        seen.append([more[key] for key in ("simulator", "model", "init", "penalty_share")])
+        return train(*arguments, **more)
+
+    monkeypatch.setattr(tuning, "train_policy", watched)
+    tune(data, read_candidates(file), folder, seconds=3600.0, selector=Chooser())
+    assert seen == [[False, None, None, None], [False, folder / "model", folder / "candidates" / "bc", 0.8]]
+
+
 def test_stopped_between_any_two_stages_and_gone_on_with_gives_the_same_folder(
     tiny: CandidateSet, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_training: list[str]
 ) -> None:
