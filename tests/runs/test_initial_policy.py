@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,6 @@ import orl as package
 from orl.data.catalog import load
 from orl.errors import DataError, Interrupted, UsageError
 from orl.runs import train_policy as training
-from orl.runs.checkpoints import read_latest
 from orl.runs.config import policy_config, resolve_policy
 from orl.runs.directory import config_tree, load_run
 from orl.runs.initial_policy import begin_at, initial_policy
@@ -81,8 +82,6 @@ def test_a_run_that_began_as_bc_says_so_keeps_its_copy_and_resumes(
     assert whole["began_as"] == {"run": str(bc), "seeds": [0, 1]}
     assert (tmp_path / "whole" / "init" / "run.json").is_file()
 
-    from contextlib import contextmanager
-
     @contextmanager
     def always() -> Any:
         yield lambda: True
@@ -99,23 +98,24 @@ def test_a_run_that_began_as_bc_says_so_keeps_its_copy_and_resumes(
     ours, theirs = (stacked_params(load_run(tmp_path / name)) for name in ("run", "whole"))
     for a, b in zip(*map(jax.tree.leaves, (ours, theirs)), strict=True):
         np.testing.assert_array_equal(a, b)
-    plain = training.train_policy(data, config, tmp_path / "plain")
-    assert plain["began_as"] is None
-    assert (
-        package.load_policy(tmp_path / "plain")(OBS).tobytes() != package.load_policy(tmp_path / "whole")(OBS).tobytes()
-    )
 
 
 def test_another_beginning_is_another_run(cloned: dict[str, Any], pendulum_log: str, tmp_path: Path) -> None:
     """The same folder without --init, or with another bc run's policies, is refused; paths by default differ."""
     data, config, path = load(pendulum_log), config_for(pendulum_log, "rebrac", [0]), tmp_path / "run"
-    training.train_policy(data, config, path)
+    plain = training.train_policy(data, config, path)
+    assert plain["began_as"] is None
     with pytest.raises(UsageError, match="holds another run: init is None there and '"):
         training.train_policy(data, config, path, init=cloned["run"])
     began = training.train_policy(data, config, tmp_path / "began", init=cloned["run"])
-    other = training.train_policy(data, config_for(pendulum_log, "bc", [0]), tmp_path / "other")
+    assert package.load_policy(path)(OBS).tobytes() != package.load_policy(began["run"])(OBS).tobytes()
+    other = tmp_path / "other"  # the same policies under each other's seeds
+    shutil.copytree(cloned["run"], other)
+    for name in ("run.json", "config.toml"):
+        text = (other / name).read_text()
+        (other / name).write_text(re.sub(r"(seeds\W+)0,(\s+)1", r"\g<1>1,\g<2>0", text))
     with pytest.raises(UsageError, match="holds another run: init is '"):
-        training.train_policy(data, config, Path(began["run"]), init=other["run"])
+        training.train_policy(data, config, Path(began["run"]), init=other)
     plain, init = (training.default_policy_path(tmp_path, config, init) for init in (None, cloned["run"]))
     assert plain != init
     assert "rebrac-s0-init" in init.name
@@ -173,7 +173,4 @@ def test_the_command_takes_it_and_warns_of_negative_rewards(
     assert done.document["began_as"]["seeds"] == [0]
     assert "100% of the logged rewards are negative" in " ".join(done.err.split())
     assert "mobile-s0-init" in done.document["run"]
-    run = load_run(Path(done.document["run"]))
-    _, config = rebuild(run)
-    shapes = jax.eval_shape(lambda: {"last": stacked_params(run), "best": stacked_params(run)})
-    assert read_latest(run.checkpoints, policy=shapes)[0] == config.train.epochs
+    assert np.isfinite(package.load_policy(done.document["run"])(OBS)).all()

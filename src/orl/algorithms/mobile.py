@@ -82,7 +82,7 @@ def mobile_backup(config: MobileConfig, ensemble: Ensemble, sample: SampleFn) ->
     ) -> tuple[Array, Metrics]:
         unsure = inconsistency(config, ensemble, sample, key, state, world, batch.model)
         penalty = jnp.concatenate([jnp.zeros_like(batch.real.reward), config.penalty_coef * unsure])
-        target = target - jax.lax.stop_gradient(penalty)
+        target = target - penalty
         rows = max(unsure.shape[0], 1)
         metrics = {"uncertainty": jnp.sum(unsure) / rows, "penalty": jnp.sum(penalty) / rows}
         if config.nonnegative_targets:
