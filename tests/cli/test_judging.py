@@ -77,6 +77,9 @@ def test_bc_is_judged_in_the_model_that_another_candidate_has(judged: dict[str, 
     _, of_bc, _ = judged["candidates"]
     assert of_bc["model"] == str(runs / "mopo" / "model")
     assert of_bc["estimates"]["penalised_model"]["value"] < of_bc["estimates"]["model"]["value"]
+    plain = of_bc["undiscounted"]
+    assert plain["penalised_model"] < plain["model"] < 0.0
+    assert plain["behaviour"] == of_bc["behaviour"]["undiscounted"] < of_bc["behaviour"]["logged"]
 
 
 def test_without_a_model_its_estimates_are_left_out_and_said(

@@ -27,6 +27,7 @@ from orl.runs.model_supply import model_identity
 from orl.types import ActFn, Array, Params, StepFn
 
 COUNTS_FOR_NOTHING = 0.01  # weight, discount^steps, behind which rollouts are left to fitted Q
+COMPARABLE_STEPS = 300  # episodes up to this length are rolled out to their end, undiscounted, whatever the discount
 
 
 class Priced(NamedTuple):
@@ -113,11 +114,12 @@ def undiscounted_in_model(
 ) -> dict[str, float] | None:
     """Mean undiscounted return of the behaviour and of the candidate in the model, bare and penalised.
 
-    None where it could not be compared: episodes were cut at different lengths, or are longer than rollouts.
+    None where it could not be compared: episodes were cut at different lengths, or are longer than rollouts and than
+    `COMPARABLE_STEPS`.
     """
     steps = int(log.episodes.lengths.max())
     cut = log.episodes.lengths[log.episodes.cut]
-    if steps > horizon_of(log) or np.any(cut != steps):
+    if steps > max(horizon_of(log), COMPARABLE_STEPS) or np.any(cut != steps):
         return None
     rolled = roll(candidate, log, model, price, start_episodes(log), steps, 1.0, None)
     plain, penalised = (float(np.mean(np.asarray(x, np.float64))) for x in (rolled.plain, rolled.penalised))

@@ -14,13 +14,12 @@ from orl.evaluation.ope.baseline import tail_weight
 from orl.evaluation.ope.behaviour import action_distance
 from orl.evaluation.ope.crossfit import CrossFit, crossfit_fqe, diagnose_crossfit
 from orl.evaluation.ope.fqe import policy_actions
-from orl.evaluation.ope.importance import smoothed_log_ratio
+from orl.evaluation.ope.importance import cumulative_log_weights, effective_episodes, smoothed_log_ratio
 from orl.evaluation.ope.methods import MODEL, PENALISED
 from orl.evaluation.ope.panel import (
     Found,
     behaviour_estimate,
     corrected_q,
-    effective_episodes,
     fitted_q,
     importance_sampling,
 )
@@ -61,7 +60,7 @@ def judge_candidate(
         *importance_sampling(ratio, fit.final.mean(axis=0), log.baseline, episodes, discount, seed),
         *word.found,
     ]
-    effective = effective_episodes(ratio, episodes, discount)
+    effective = effective_episodes(cumulative_log_weights(ratio, episodes), discount)
     support = Support(effective, len(episodes), far_share(log, own), health["diverged"] > 0.0)
     verdict = judge({each.value.method: each.value for each in found}, support, log.scale)
     return {

@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 
 from orl.evaluation.ope.crossfit import CrossFit
+from orl.evaluation.ope.intervals import estimate
 from orl.evaluation.ope.methods import DOUBLY_ROBUST, FQE, PER_DECISION, WEIGHTED, WEIGHTED_DOUBLY_ROBUST
 from orl.evaluation.ope.panel import (
     behaviour_estimate,
     corrected_q,
-    effective_episodes,
     fitted_q,
-    half_weight_step,
     importance_sampling,
 )
 from orl.evaluation.ope.types import LoggedEpisodes, logged_episodes
@@ -81,16 +80,15 @@ def test_members_that_differ_widen_fitted_q_and_its_weighted_correction(log: Log
     assert weighted.improvement.low < -0.5 < 0.5 < weighted.improvement.high
 
 
-def test_half_of_an_endless_return_lies_before_the_half_weight_step() -> None:
-    assert half_weight_step(0.5) == 1
-    assert half_weight_step(0.99) == 69
-    weights = 0.99 ** np.arange(5000)
-    assert weights[:69].sum() / weights.sum() == pytest.approx(0.5, abs=0.01)
-
-
-def test_effective_episodes_are_counted_at_that_step(log: LoggedEpisodes) -> None:
-    """Weights at step 1 are 1, 1, 0, 0: two episodes; at step 0 they are four. The last step where it is earlier."""
+def test_estimates_by_weights_say_on_how_many_episodes_they_rest(log: LoggedEpisodes) -> None:
+    """Weights at the last step are 1, 1, 0, 0: two episodes. Few episodes make intervals wider than many do."""
     ratio = np.asarray([0.0, 0, 0, 0, 0, -np.inf, 0, -np.inf])
-    assert effective_episodes(ratio, log, 0.5) == pytest.approx(2.0)
-    assert effective_episodes(ratio, log, 0.99) == pytest.approx(2.0)
-    assert effective_episodes(ratio, log, 0.2) == pytest.approx(4.0)  # half of the weight is behind the first step
+    baseline, fit = log.returns(DISCOUNT)[None], cross_fit(log, 0.0, 0.0)
+    found = importance_sampling(ratio, np.zeros(4), baseline, log, DISCOUNT)
+    found += corrected_q(fit, ratio, baseline, log, DISCOUNT)
+    for each in found:
+        assert each.value.detail["effective"] == pytest.approx(2.0)
+    values = [1.0, 2, 2, 3]  # what per-decision importance sampling makes of the episodes
+    plain = estimate(PER_DECISION, np.asarray(values))
+    assert found[1].value.value == pytest.approx(2.0)
+    assert found[1].value.high - found[1].value.low > 1.5 * (plain.high - plain.low)

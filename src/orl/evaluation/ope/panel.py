@@ -12,7 +12,7 @@ from orl.evaluation.ope.crossfit import CrossFit
 from orl.evaluation.ope.doubly_robust import doubly_robust, weighted_doubly_robust
 from orl.evaluation.ope.importance import (
     cumulative_log_weights,
-    effective_sample_size,
+    effective_episodes,
     per_decision,
     weighted_per_decision,
 )
@@ -50,19 +50,19 @@ def corrected_q(
         log_ratio: [N] log pi / beta of logged actions. baseline: [R, E] the behaviour's completed returns.
     """
     values = doubly_robust(log_ratio, fit.q, fit.v, fit.final, episodes, discount)
-    detail = {"effective": effective_episodes(log_ratio, episodes, discount)}
-    plain = Found(
-        estimate(DOUBLY_ROBUST, values, fit.fold, detail=detail, seed=seed),
-        difference(DOUBLY_ROBUST, values, baseline, fit.fold, seed=seed),
-    )
     log_weights = cumulative_log_weights(log_ratio, episodes)
+    few = effective_episodes(log_weights, discount)
+    plain = Found(
+        estimate(DOUBLY_ROBUST, values, fit.fold, effective=few, detail={"effective": few}, seed=seed),
+        difference(DOUBLY_ROBUST, values, baseline, fit.fold, effective=few, seed=seed),
+    )
     q, v, final = (x.mean(axis=0) for x in (fit.q, fit.v, fit.final))
 
     def weighted(counts: NDArray | None) -> Floats:
         return weighted_doubly_robust(log_weights, q, v, final, episodes, discount, counts)
 
     # what the members learnt from moves this estimate as it moves the direct one
-    return [plain, _ratio_of_means(WEIGHTED_DOUBLY_ROBUST, weighted, fit.initial, fit.fold, baseline, detail, seed)]
+    return [plain, _ratio_of_means(WEIGHTED_DOUBLY_ROBUST, weighted, fit.initial, fit.fold, baseline, few, seed)]
 
 
 def importance_sampling(
@@ -77,9 +77,10 @@ def importance_sampling(
     reward = episodes.completed_reward(discount, beyond)
     values = per_decision(log_weights, reward, episodes, discount)
     returns = baseline.mean(axis=0)
-    detail = {"effective": effective_episodes(log_ratio, episodes, discount)}
+    few = effective_episodes(log_weights, discount)
     plain = Found(
-        estimate(PER_DECISION, values, detail=detail, seed=seed), difference(PER_DECISION, values, returns, seed=seed)
+        estimate(PER_DECISION, values, effective=few, detail={"effective": few}, seed=seed),
+        difference(PER_DECISION, values, returns, effective=few, seed=seed),
     )
 
     def weighted(counts: NDArray | None) -> Floats:
@@ -87,21 +88,7 @@ def importance_sampling(
 
     nothing = np.zeros((1, len(episodes)))
     fold = np.zeros(len(episodes), np.int64)
-    return [_ratio_of_means(WEIGHTED, weighted, nothing, fold, baseline, detail, seed), plain]
-
-
-def effective_episodes(log_ratio: NDArray, episodes: LoggedEpisodes, discount: float) -> float:
-    """How many episodes importance weights rest on at the step behind which half of a return's weight lies.
-
-    At the first step nearly all count, at the last of a long episode nearly none: neither says much of the value.
-    """
-    effective = effective_sample_size(cumulative_log_weights(log_ratio, episodes))
-    return float(effective[min(half_weight_step(discount), len(effective) - 1)])
-
-
-def half_weight_step(discount: float) -> int:
-    """The step t with discount^t about 1/2: of an endless return half of the weight lies before it."""
-    return round(float(np.log(0.5) / np.log(discount)))
+    return [_ratio_of_means(WEIGHTED, weighted, nothing, fold, baseline, few, seed), plain]
 
 
 def _ratio_of_means(
@@ -110,7 +97,7 @@ def _ratio_of_means(
     members: Floats,
     fold: NDArray,
     baseline: Floats,
-    detail: dict[str, float],
+    effective: float,
     seed: int,
 ) -> Found:
     """Of an estimate that is no mean over episodes: `of(counts)` [draws] for bootstrapped episodes, `of(None)` [1].
@@ -124,6 +111,15 @@ def _ratio_of_means(
     returns = baseline.mean(axis=0)
     spread = members - members.mean()
     return Found(
-        estimate(method, centre + spread, fold, draws=draws, detail=detail, seed=seed),
-        estimate(method, centre - returns.mean() + spread, fold, draws=draws - counts @ returns / episodes, seed=seed),
+        estimate(
+            method, centre + spread, fold, draws=draws, effective=effective, detail={"effective": effective}, seed=seed
+        ),
+        estimate(
+            method,
+            centre - returns.mean() + spread,
+            fold,
+            draws=draws - counts @ returns / episodes,
+            effective=effective,
+            seed=seed,
+        ),
     )

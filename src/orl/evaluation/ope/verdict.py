@@ -37,7 +37,7 @@ class Support(NamedTuple):
     """How much the log can say about a policy.
 
     Attributes:
-        effective: episodes that importance sampling effectively rests on (`panel.effective_episodes`).
+        effective: episodes that importance sampling effectively rests on (`importance.effective_episodes`).
         episodes: in the log.
         far_share: share of logged states at which the policy's action is far from the behaviour's (`FAR_QUANTILE`).
         clipped: whether fitted Q evaluation ended at the limits of what rewards allow, i.e. diverged.
