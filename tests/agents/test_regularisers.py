@@ -177,7 +177,7 @@ def test_multiplier_rises_with_the_gap_through_whole_updates():
     batch = Batch(data, jax.tree.map(lambda x: x[:0], data))
     state, update, weights = jax.jit(sac.init)(jax.random.key(0), identity_normaliser(1)), jax.jit(sac.update), []
     for key in jax.random.split(jax.random.key(1), updates):
-        state, metrics = update(key, state, batch)
+        state, metrics = update(key, state, batch, ())
         assert float(metrics["conservative_gap"]) > 1e-3
         weights.append(float(metrics["conservative_weight"]))
     np.testing.assert_allclose(weights, 2.0 * np.exp(0.05 * np.arange(updates)), rtol=5e-3)
