@@ -71,12 +71,16 @@ def test_fitted_q_is_compared_episode_by_episode(log: LoggedEpisodes) -> None:
 
 
 def test_members_that_differ_widen_fitted_q_and_its_weighted_correction(log: LoggedEpisodes) -> None:
-    fit = cross_fit(log, 0.0, 0.0)
-    fit.initial[:] = [[-1.0], [1.0]]
+    """Members at V = -1 and 1: how far apart they are widens what they say, directly and corrected."""
+    fit, same = cross_fit(log, 0.0, 0.0), cross_fit(log, 0.0, 0.0)
     baseline, ratio = log.returns(DISCOUNT)[None], np.zeros(8)
+    for values in (fit.initial, fit.v):
+        values[:] = [[-1.0], [1.0]]
     assert fitted_q(fit, baseline, {}).value.high - fitted_q(fit, baseline, {}).value.low > 1.0
+    certain = corrected_q(same, ratio, baseline, log, DISCOUNT)[1]
     weighted = corrected_q(fit, ratio, baseline, log, DISCOUNT)[1]
     assert weighted.improvement.value == pytest.approx(0.0)
+    assert (certain.improvement.low, certain.improvement.high) == pytest.approx((0.0, 0.0), abs=1e-9)
     assert weighted.improvement.low < -0.5 < 0.5 < weighted.improvement.high
 
 

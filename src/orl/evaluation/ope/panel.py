@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from orl.evaluation.ope.crossfit import CrossFit
-from orl.evaluation.ope.doubly_robust import doubly_robust, weighted_doubly_robust
+from orl.evaluation.ope.doubly_robust import doubly_robust, weighted_doubly_robust, weighted_shares
 from orl.evaluation.ope.importance import (
     cumulative_log_weights,
     effective_episodes,
@@ -49,20 +48,18 @@ def corrected_q(
     Args:
         log_ratio: [N] log pi / beta of logged actions. baseline: [R, E] the behaviour's completed returns.
     """
-    values = doubly_robust(log_ratio, fit.q, fit.v, fit.final, episodes, discount)
     log_weights = cumulative_log_weights(log_ratio, episodes)
-    few = effective_episodes(log_weights, discount)
+    few, parts = effective_episodes(log_weights, discount), (fit.q, fit.v, fit.final)
+    values = doubly_robust(log_ratio, *parts, episodes, discount)
     plain = Found(
         estimate(DOUBLY_ROBUST, values, fit.fold, effective=few, detail={"effective": few}, seed=seed),
         difference(DOUBLY_ROBUST, values, baseline, fit.fold, effective=few, seed=seed),
     )
-    q, v, final = (x.mean(axis=0) for x in (fit.q, fit.v, fit.final))
-
-    def weighted(counts: NDArray | None) -> Floats:
-        return weighted_doubly_robust(log_weights, q, v, final, episodes, discount, counts)
-
-    # what the members learnt from moves this estimate as it moves the direct one
-    return [plain, _ratio_of_means(WEIGHTED_DOUBLY_ROBUST, weighted, fit.initial, fit.fold, baseline, few, seed)]
+    counts = bootstrap_counts(len(episodes), DRAWS, seed)
+    means = [part.mean(axis=0) for part in parts]
+    draws = weighted_doubly_robust(log_weights, *means, episodes, discount, counts)
+    shares = weighted_shares(log_weights, *parts, episodes, discount)
+    return [plain, _by_draws(WEIGHTED_DOUBLY_ROBUST, shares, draws, counts, fit.fold, baseline, few, seed)]
 
 
 def importance_sampling(
@@ -72,54 +69,41 @@ def importance_sampling(
 
     Args:
         log_ratio: [N] log pi / beta of logged actions. beyond: [E] what the policy would earn after a cut episode.
+        baseline: [R, E] the behaviour's completed returns.
     """
     log_weights = cumulative_log_weights(log_ratio, episodes)
-    reward = episodes.completed_reward(discount, beyond)
-    values = per_decision(log_weights, reward, episodes, discount)
-    returns = baseline.mean(axis=0)
-    few = effective_episodes(log_weights, discount)
+    few, reward = effective_episodes(log_weights, discount), episodes.completed_reward(discount, beyond)
+    values, returns = per_decision(log_weights, reward, episodes, discount), baseline.mean(axis=0)
     plain = Found(
         estimate(PER_DECISION, values, effective=few, detail={"effective": few}, seed=seed),
         difference(PER_DECISION, values, returns, effective=few, seed=seed),
     )
-
-    def weighted(counts: NDArray | None) -> Floats:
-        return weighted_per_decision(log_weights, reward, episodes, discount, counts)
-
-    nothing = np.zeros((1, len(episodes)))
-    fold = np.zeros(len(episodes), np.int64)
-    return [_ratio_of_means(WEIGHTED, weighted, nothing, fold, baseline, few, seed), plain]
+    counts = bootstrap_counts(len(episodes), DRAWS, seed)
+    centre = float(weighted_per_decision(log_weights, reward, episodes, discount)[0])
+    draws = weighted_per_decision(log_weights, reward, episodes, discount, counts)
+    same = np.full((1, len(episodes)), centre)
+    return [_by_draws(WEIGHTED, same, draws, counts, None, baseline, few, seed), plain]
 
 
-def _ratio_of_means(
+def _by_draws(
     method: str,
-    of: Callable[[NDArray | None], Floats],
-    members: Floats,
-    fold: NDArray,
+    values: Floats,
+    draws: Floats,
+    counts: NDArray,
+    fold: NDArray | None,
     baseline: Floats,
     effective: float,
     seed: int,
 ) -> Found:
-    """Of an estimate that is no mean over episodes: `of(counts)` [draws] for bootstrapped episodes, `of(None)` [1].
+    """Of an estimate that is no mean over episodes.
 
     Args:
-        members: [R, E] whose spread over members is this estimate's, too. baseline: [R', E].
+        values: [R, E] whose mean it is. draws: [draws] of it, for episodes drawn `counts` [draws, E] times.
+        fold: [E] whose members `values` are of, None where they are of none. baseline: [R', E].
     """
-    episodes = baseline.shape[1]
-    counts = bootstrap_counts(episodes, DRAWS, seed)
-    centre, draws = float(of(None)[0]), of(counts)
     returns = baseline.mean(axis=0)
-    spread = members - members.mean()
+    behaviour = counts @ returns / len(returns)
     return Found(
-        estimate(
-            method, centre + spread, fold, draws=draws, effective=effective, detail={"effective": effective}, seed=seed
-        ),
-        estimate(
-            method,
-            centre - returns.mean() + spread,
-            fold,
-            draws=draws - counts @ returns / episodes,
-            effective=effective,
-            seed=seed,
-        ),
+        estimate(method, values, fold, draws=draws, effective=effective, detail={"effective": effective}, seed=seed),
+        estimate(method, values - returns, fold, draws=draws - behaviour, effective=effective, seed=seed),
     )
