@@ -105,13 +105,15 @@ def test_effective_sample_size_by_hand() -> None:
     np.testing.assert_allclose(effective_sample_size(np.log([3.0, 1]) + 5000.0), 1.6)
 
 
-def test_effective_episodes_are_those_of_a_step_that_matters() -> None:
-    """At 1/2 the step is 2, at 0.9 it is 13 and so the last, as it is without a discount."""
+def test_effective_episodes_are_half_of_those_at_a_step_that_matters() -> None:
+    """At 1/2 the step is 2, at 0.9 it is 13 and so the last, as it is without a discount; few are not halved."""
     weights = np.log([[1.0, 1, 3, 1e9], [1, 1, 1, 1]])
     assert effective_episodes(weights, 0.5) == pytest.approx(1.6)
     assert effective_episodes(weights, 0.9) == pytest.approx(1.0)
     assert effective_episodes(weights, 1.0) == pytest.approx(1.0)
     assert effective_episodes(weights, 0.2) == pytest.approx(2.0)
+    for episodes, counted in ((4, 4.0), (8, 6.0), (12, 6.0), (40, 20.0)):
+        assert effective_episodes(np.zeros((episodes, 3)), 0.9) == pytest.approx(counted)
 
 
 def test_what_no_float_holds() -> None:

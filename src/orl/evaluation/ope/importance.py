@@ -21,7 +21,7 @@ from orl.evaluation.ope.behaviour import BehaviourParams, action_distribution, c
 from orl.evaluation.ope.types import Floats, LoggedEpisodes
 from orl.types import Array
 
-REST = 0.25
+REST, FEW = 0.25, 6.0
 LEAST = 1e-250  # share of the largest weight below which a weight counts as this share: ratios of zeros are no numbers
 
 
@@ -103,8 +103,10 @@ def effective_sample_size(log_weights: Floats) -> Floats:
 def effective_episodes(log_weights: Floats, discount: float) -> float:
     """How many episodes an estimate by log weights [E, T] rests on, for its interval (`intervals.estimate`).
 
-    The effective sample size at the step behind which a quarter of an endless return lies, discount^t = 1/4, or at the
-    last: with the mean over steps intervals are too narrow, and what comes later hardly moves the value.
+    Half of the effective sample size, for the spread of few large weights is itself badly known, but no less than six
+    of it: with all of it tabular intervals were too narrow, with half of the very few too wide. It is taken at the step
+    behind which a quarter of an endless return lies, discount^t = 1/4, or at the last.
     """
     step = int(np.log(REST) / np.log(discount)) if discount < 1.0 else log_weights.shape[1]
-    return float(effective_sample_size(log_weights)[min(step, log_weights.shape[1] - 1)])
+    effective = float(effective_sample_size(log_weights)[min(step, log_weights.shape[1] - 1)])
+    return max(effective / 2.0, min(effective, FEW))
