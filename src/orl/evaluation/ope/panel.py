@@ -56,8 +56,8 @@ def corrected_q(
         difference(DOUBLY_ROBUST, values, baseline, fit.fold, effective=few, seed=seed),
     )
     counts = bootstrap_counts(len(episodes), DRAWS, seed)
-    means = [part.mean(axis=0) for part in parts]
-    draws = weighted_doubly_robust(log_weights, *means, episodes, discount, counts)
+    q, v, final = (part.mean(axis=0) for part in parts)
+    draws = weighted_doubly_robust(log_weights, q, v, final, episodes, discount, counts)
     shares = weighted_shares(log_weights, *parts, episodes, discount)
     return [plain, _by_draws(WEIGHTED_DOUBLY_ROBUST, shares, draws, counts, fit.fold, baseline, few, seed)]
 
