@@ -82,6 +82,8 @@ def test_members_that_differ_widen_fitted_q_and_its_weighted_correction(log: Log
     assert weighted.improvement.value == pytest.approx(0.0)
     assert (certain.improvement.low, certain.improvement.high) == pytest.approx((0.0, 0.0), abs=1e-9)
     assert weighted.improvement.low < -0.5 < 0.5 < weighted.improvement.high
+    # V at both steps is worth +-1.5: a variance of 4.5, of which two folds of two members leave 1/2 + 1/4
+    assert weighted.value.detail["members_error"] == pytest.approx(np.sqrt(4.5 * 0.75))
 
 
 def test_estimates_by_weights_say_on_how_many_episodes_they_rest(log: LoggedEpisodes) -> None:
