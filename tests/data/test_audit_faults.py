@@ -58,7 +58,8 @@ def test_2_a_constant_column() -> None:
 
 
 def test_3_a_duplicated_column() -> None:
-    the_one(select(double_integrator(), [0, 1, 0]), "duplicate columns", "warning", "obs columns 0 and 2")
+    data = select(double_integrator(), [0, 1, 0])
+    assert the_one(data, "duplicate columns", "warning", "obs columns 0 and 2").where == "obs columns 0 and 2"
 
 
 @pytest.mark.parametrize(("shift", "words"), [(0, "+0 rows away"), (2, "+2 rows away")])
