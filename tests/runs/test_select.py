@@ -14,6 +14,8 @@ from orl.data.episodes import Dataset
 from orl.errors import DataError, UsageError
 from orl.evaluation.ope.behaviour import BehaviourConfig
 from orl.evaluation.ope.fqe import FqeConfig
+from orl.evaluation.ope.score import Contender, choose
+from orl.evaluation.ope.verdict import AGREE, OUTSIDE
 from orl.runs import judged_log
 from orl.runs import select as selecting
 from orl.runs.config import PolicyRunConfig, policy_config
@@ -21,7 +23,7 @@ from orl.runs.directory import SCHEMA, RunDirectory, write_json
 from orl.runs.judged import Candidate, open_candidates, same_data
 from orl.runs.ope_config import OpeConfig, resolve_ope
 from orl.runs.reporter import Reporter
-from orl.runs.select import common_discount, select
+from orl.runs.select import common_discount, ranking, select
 
 SMALL = OpeConfig(
     fqe=FqeConfig(hidden=(32,), members=2, updates=800, batch_size=128, learning_rate=3e-3),
@@ -118,6 +120,27 @@ def test_what_lies_outside_the_data_is_not_selected_however_good_it_looks(judge:
     assert bold["support"]["far_share"] == 1.0
     assert document["selected"] is None
     assert document["ranking"][-1]["label"] == "bold"
+
+
+def test_the_behaviour_ranks_by_its_own_lower_bound_above_all_outside_the_data() -> None:
+    """Bounds 5 and 1 inside the data and 9 outside; the behaviour's is 3, or nothing bounds it from below."""
+    seen = [Contender("a", 1.0, 0.0, AGREE), Contender("b", 5.0, 0.0, AGREE), Contender("c", 9.0, 0.0, OUTSIDE)]
+    for low, order in ((3.0, ["b", "behaviour", "a", "c"]), (None, ["b", "a", "behaviour", "c"])):
+        behaviour = {"value": 4.0, "low": low}
+        judged = [
+            {
+                "run": each.name,
+                "seed": 0,
+                "label": each.name,
+                "behaviour": behaviour,
+                "estimates": {"fqe": {"value": 0}},
+            }
+            for each in seen
+        ]
+        lines = ranking(judged, seen, choose(seen))
+        assert [line["label"] for line in lines] == order
+        (own,) = [line for line in lines if line["label"] == "behaviour"]
+        assert (own["score"], own["value"], own["improvement"], own["run"]) == (low, 4.0, 0.0, None)
 
 
 def test_candidates_of_other_data_are_refused(tmp_path: Path) -> None:
