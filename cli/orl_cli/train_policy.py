@@ -32,54 +32,65 @@ from orl_cli.common import (
 from orl_cli.console import out as say
 from orl_cli.console import print_json, reporter_for
 
+Algo = Annotated[
+    str | None,
+    typer.Option(
+        "--algo",
+        "-a",
+        help="bc, cql, rebrac, mbpo, mopo, morel, combo, mobile or mobrac.",
+        show_default=DEFAULT_ALGORITHM,
+    ),
+]
+Model = Annotated[
+    Path | None,
+    typer.Option(help="Run folder of a fitted model; by default found below --runs, else fitted first."),
+]
+Init = Annotated[
+    Path | None,
+    typer.Option(help="Run folder of a finished bc run on the same dataset: begin as its policies, seed by seed."),
+]
+Seed = Annotated[int | None, typer.Option(min=0, help="Train this seed (default 0).")]
+Seeds = Annotated[str | None, typer.Option(help="Train several at once: 0:3 (end excluded) or 0,2,5.")]
+SeedAxis = Annotated[
+    str | None,
+    typer.Option(
+        help="vmap: one batched program; map: one after the other, bit-exact with single runs.", show_default="vmap"
+    ),
+]
+Steps = Annotated[int | None, typer.Option(min=1, help="Gradient updates; rounded up to whole epochs.")]
+Penalty = Annotated[
+    str | None,
+    typer.Option(
+        help="lambda, what a unit of the model's uncertainty costs: a number, or 'calibrated' on held-out episodes."
+    ),
+]
+Share = Annotated[
+    float | None,
+    typer.Option(help="Share of held-out rows whose model error a calibrated penalty covers.", show_default="0.75"),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume/--no-resume", help="Go on with an unfinished run of the same settings.")
+]
+
 
 @guarded
 def train_policy(
-    algo: Annotated[
-        str | None,
-        typer.Option(
-            "--algo",
-            "-a",
-            help="bc, cql, rebrac, mbpo, mopo, morel, combo, mobile or mobrac.",
-            show_default=DEFAULT_ALGORITHM,
-        ),
-    ] = None,
+    algo: Algo = None,
     dataset: Dataset = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(help="Run folder of a fitted model; by default found below --runs, else fitted first."),
-    ] = None,
-    init: Annotated[
-        Path | None,
-        typer.Option(help="Run folder of a finished bc run on the same dataset: begin as its policies, seed by seed."),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Train this seed (default 0).")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Train several at once: 0:3 (end excluded) or 0,2,5.")] = None,
-    seed_axis: Annotated[
-        str | None,
-        typer.Option(
-            help="vmap: one batched program; map: one after the other, bit-exact with single runs.", show_default="vmap"
-        ),
-    ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Gradient updates; rounded up to whole epochs.")] = None,
+    model: Model = None,
+    init: Init = None,
+    seed: Seed = None,
+    seeds: Seeds = None,
+    seed_axis: SeedAxis = None,
+    steps: Steps = None,
     history: History = None,
-    penalty: Annotated[
-        str | None,
-        typer.Option(
-            help="lambda, what a unit of the model's uncertainty costs: a number, or 'calibrated' on held-out episodes."
-        ),
-    ] = None,
-    share: Annotated[
-        float | None,
-        typer.Option(help="Share of held-out rows whose model error a calibrated penalty covers.", show_default="0.75"),
-    ] = None,
+    penalty: Penalty = None,
+    share: Share = None,
     out: Out = None,
     runs: Root = DEFAULT_ROOT,
     config: ConfigFile = None,
     set_: Set = None,
-    resume: Annotated[
-        bool, typer.Option("--resume/--no-resume", help="Go on with an unfinished run of the same settings.")
-    ] = True,
+    resume: Resume = True,
     device: Device = "auto",
     force: Force = False,
     dry_run: DryRun = False,
