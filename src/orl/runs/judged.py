@@ -60,10 +60,8 @@ def open_candidates(
 
     Raises:
         DataError: not a policy run, or without a checkpoint.
-        UsageError: no such seed, a run named twice, or a discount out of range.
+        UsageError: no such seed, or a run named twice.
     """
-    if discount is not None and not 0.0 < discount < 1.0:
-        raise UsageError(f"--discount {discount:g}: it must lie between 0 and 1")
     runs = [load_run(path, KIND) for path in paths]  # a wrong path is said before an hour of estimates, not after
     if len({run.path.resolve() for run in runs}) < len(runs):
         raise UsageError("the same run is named twice; name each once")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from orl.config import as_tree
 from orl.errors import Interrupted
-from orl.evaluation.ope.score import selection_score
+from orl.evaluation.ope.score import Certainty, certainty
 from orl.evaluation.ope.types import Estimate
 from orl.runs.directory import SCHEMA, versions
 from orl.runs.interrupt import stop_requested
@@ -28,7 +29,6 @@ def ope(
     *,
     settings: OpeConfig | None = None,
     seed: int | None = None,
-    discount: float | None = None,
     root: Path = Path("runs"),
     force: bool = False,
     reporter: Reporter | None = None,
@@ -39,8 +39,9 @@ def ope(
     policy, data, model and settings are the same.
 
     Args:
-        seed: only this seed of each run. discount: per step; by default each policy's own, 0.99 where it has none.
-        root: where a model is looked for, for runs that have none. force: compute what was kept again.
+        settings: without a `discount` of theirs, each policy is judged at its own, at 0.99 where it has none.
+        seed: only this seed of each run. root: where a model is looked for, for runs that have none.
+        force: compute what was kept again.
 
     Raises:
         DataError: not a policy run, or its data is not there any more, or has too few episodes. UsageError: no such
@@ -48,7 +49,7 @@ def ope(
     """
     reporter, began = reporter or Reporter(), time.perf_counter()
     settings = settings or OpeConfig()
-    candidates = open_candidates(paths, seed, discount, reporter)
+    candidates = open_candidates(paths, seed, settings.discount, reporter)
     return {
         "schema": SCHEMA,
         "run": [str(path) for path in paths],
@@ -74,8 +75,8 @@ def judge_candidates(
                     f"stopped after {len(documents)} of {len(candidates)} policies; the same command goes on"
                 )
             documents.append(_judged(candidate, settings, logs, models, force, reporter))
-            score = documents[-1]["score"]
-            reporter.advance(len(documents), {"worth at least": math.nan if score is None else score})
+            better = documents[-1]["improvement"]
+            reporter.advance(len(documents), {"better by at least": math.nan if better is None else better})
     reporter.finish()
     return documents
 
@@ -84,26 +85,31 @@ def _judged(
     candidate: Candidate, settings: OpeConfig, logs: LogShelf, models: ModelShelf, force: bool, reporter: Reporter
 ) -> dict[str, Any]:
     model = models.of(candidate)
-    key = key_of(candidate, as_tree(settings), model_identity(model))
+    key = key_of(candidate, as_tree(replace(settings, discount=None)), model_identity(model))
     found = None if force else kept(candidate, key, reporter)
     if found is None:
         found = judge_candidate(candidate, logs.of(candidate), model, models)
         keep(candidate, key, found)
-    values, improvements = estimates_of(found)
-    bounds = {"score": finite(selection_score(values)), "improvement": finite(selection_score(improvements))}
-    return {"run": str(candidate.run.path), "label": candidate.label, "seed": candidate.seed} | bounds | found
+    certain = certainty_of(found)
+    figures = {"score": finite(certain.score), "improvement": finite(certain.improvement), "witness": certain.witness}
+    return {"run": str(candidate.run.path), "label": candidate.label, "seed": candidate.seed} | figures | found
 
 
-def estimates_of(document: dict[str, Any]) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
-    """(values, improvements over the behaviour) by method, out of a candidate's document."""
+def certainty_of(document: dict[str, Any]) -> Certainty:
+    """What is certain of a candidate, out of its document: a rule that changes needs no estimate anew."""
+    verdict, diverged = document["verdict"], document["support"]["clipped"]
+    pair = None if verdict["pair"] is None else (verdict["pair"][0], verdict["pair"][1])
+    return certainty(improvements_of(document), verdict["kind"], pair, diverged)
 
-    def read(method: str, part: dict[str, Any], detail: dict[str, float]) -> Estimate:
+
+def improvements_of(document: dict[str, Any]) -> dict[str, Estimate]:
+    """The improvements over the behaviour by method, out of a candidate's document."""
+    found = {}
+    for name, entry in document["estimates"].items():
+        part = entry["improvement"]
         low = -math.inf if part["low"] is None else part["low"]
         high = math.inf if part["high"] is None else part["high"]
-        return Estimate(method, math.nan if part["value"] is None else part["value"], low, high, detail)
-
-    values, improvements = {}, {}
-    for name, found in document["estimates"].items():
-        detail = {key: value for key, value in found["detail"].items() if value is not None}
-        values[name], improvements[name] = read(name, found, detail), read(name, found["improvement"], detail)
-    return values, improvements
+        value = math.nan if part["value"] is None else part["value"]
+        detail = {key: number for key, number in entry["detail"].items() if number is not None}
+        found[name] = Estimate(name, value, low, high, detail)
+    return found

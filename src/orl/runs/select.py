@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,12 +9,11 @@ from typing import Any
 
 from orl.config import as_tree
 from orl.errors import UsageError
-from orl.evaluation.ope.score import Choice, Contender, choose, selection_score
-from orl.evaluation.ope.verdict import OUTSIDE
+from orl.evaluation.ope.score import Choice, Contender, choose
 from orl.runs.directory import SCHEMA, versions, write_json
 from orl.runs.judged import DISCOUNT, Candidate, open_candidates, same_data
 from orl.runs.judgement import finite
-from orl.runs.ope import estimates_of, judge_candidates
+from orl.runs.ope import certainty_of, judge_candidates
 from orl.runs.ope_config import OpeConfig
 from orl.runs.reporter import Reporter
 from orl.runs.yardstick import bc_on
@@ -25,7 +23,6 @@ def select(
     paths: Sequence[Path],
     *,
     settings: OpeConfig | None = None,
-    discount: float | None = None,
     root: Path = Path("runs"),
     out: Path | None = None,
     force: bool = False,
@@ -37,7 +34,7 @@ def select(
     the behaviour), `reason`, `behaviour`, and the whole judgements as `candidates`. No simulator is used.
 
     Args:
-        discount: per step; by default the one that all policies were trained with, 0.99 where none has one.
+        settings: without a `discount` of theirs, the one that all policies were trained with, 0.99 where none has one.
         root: where bc is looked for, and trained if it is not there. out: folder to write selection.json into.
 
     Raises:
@@ -46,11 +43,11 @@ def select(
     """
     reporter, began = reporter or Reporter(), time.perf_counter()
     settings = settings or OpeConfig()
-    candidates = open_candidates(paths, None, discount, reporter)
+    candidates = open_candidates(paths, None, settings.discount, reporter)
     same_data(candidates)
     if out is not None:
         _make_folder(out)  # that it cannot be is better said before the work than after
-    shared = common_discount(candidates) if discount is None else discount
+    shared = settings.discount or common_discount(candidates)
     candidates = [each._replace(discount=shared) for each in with_bc(candidates, root, reporter)]
     judged = judge_candidates(candidates, settings, root=root, force=force, reporter=reporter)
     contenders = [contender(each) for each in judged]
@@ -101,24 +98,21 @@ def common_discount(candidates: Sequence[Candidate]) -> float:
 
 def contender(document: dict[str, Any]) -> Contender:
     """What the choice sees of a candidate's document."""
-    values, improvements = estimates_of(document)
-    score, better = selection_score(values), selection_score(improvements)
-    return Contender(document["label"], score, better, document["verdict"]["kind"])
+    return Contender(document["label"], certainty_of(document), document["verdict"]["kind"])
 
 
 def ranking(judged: list[dict[str, Any]], contenders: list[Contender], choice: Choice) -> list[dict[str, Any]]:
-    """A line a candidate, best first; the behaviour stands where its own lower bound puts it."""
-    behaviour = judged[0]["behaviour"]
+    """A line a candidate, best first; the behaviour stands where its score of 0, no improvement, puts it."""
     lines = [_line(judged[index], contenders[index]) for index in choice.order]
-    own = {"run": None, "seed": None, "label": "behaviour", "score": behaviour["low"], "improvement": 0.0}
-    own |= {"value": behaviour["value"], "verdict": None}
-    low = -math.inf if behaviour["low"] is None else behaviour["low"]
-    better = sum(each.verdict != OUTSIDE and each.score > low for each in contenders)
+    own = {"run": None, "seed": None, "label": "behaviour", "score": 0.0, "improvement": 0.0, "witness": None}
+    own |= {"value": judged[0]["behaviour"]["value"], "verdict": None}
+    better = sum(each.certain.score > 0.0 for each in contenders)
     return [*lines[:better], own, *lines[better:]]
 
 
 def _line(document: dict[str, Any], seen: Contender) -> dict[str, Any]:
-    figures = {"score": finite(seen.score), "improvement": finite(seen.improvement)}
+    certain = seen.certain
+    figures = {"score": finite(certain.score), "improvement": finite(certain.improvement), "witness": certain.witness}
     return _who(document) | figures | {"value": document["estimates"]["fqe"]["value"], "verdict": seen.verdict}
 
 
