@@ -7,7 +7,7 @@ import math
 import pytest
 
 from orl.evaluation.ope.methods import FQE, MODEL, PENALISED, PER_DECISION, WEIGHTED, WEIGHTED_DOUBLY_ROBUST
-from orl.evaluation.ope.score import Certainty, Contender, certainty, choose, heard
+from orl.evaluation.ope.score import Certainty, Contender, believed, certainty, choose
 from orl.evaluation.ope.types import Estimate
 from orl.evaluation.ope.verdict import AGREE, DISAGREE, OUTSIDE
 
@@ -41,23 +41,30 @@ def test_outside_the_data_only_the_penalised_model_is_heard() -> None:
 
 
 def test_a_fitted_q_that_diverged_is_not_heard_nor_what_corrects_it() -> None:
-    assert heard(estimates(**ALL), AGREE, diverged=True) == [PENALISED]
+    assert believed(estimates(**ALL), AGREE, diverged=True) == {PENALISED: -1.0}
 
 
-def test_the_higher_of_two_that_contradict_each_other_is_not_heard() -> None:
-    """Where that is the bare model, its penalised value is not either: the price did not cover what was found in it."""
-    found = estimates(**ALL)
-    assert heard(found, DISAGREE, (PER_DECISION, FQE)) == [WEIGHTED_DOUBLY_ROBUST, PENALISED]
-    assert heard(found, DISAGREE, (FQE, MODEL)) == [FQE, WEIGHTED_DOUBLY_ROBUST]
-    assert heard(found, DISAGREE, (MODEL, WEIGHTED)) == [FQE, WEIGHTED_DOUBLY_ROBUST, PENALISED]
+def test_the_higher_of_two_that_contradict_each_other_is_believed_no_more_than_the_lower() -> None:
+    """Where that is the bare model, neither is its penalised value: the price did not cover what was found in it."""
+    found = estimates(**ALL, **{PER_DECISION: (-7.0, 0.0), MODEL: (10.0, 12.0)})
+    doubted = believed(found, DISAGREE, (PER_DECISION, FQE))
+    assert doubted == {FQE: -7.0, WEIGHTED_DOUBLY_ROBUST: 3.0, PENALISED: -1.0}
+    found[PENALISED] = Estimate(PENALISED, 6.0, 5.0, 7.0)
+    assert believed(found, DISAGREE, (FQE, MODEL)) == {FQE: 4.0, WEIGHTED_DOUBLY_ROBUST: 3.0, PENALISED: 4.0}
+    assert believed(found, DISAGREE, (MODEL, WEIGHTED))[PENALISED] == 5.0
+
+
+def test_a_contradiction_makes_no_candidate_rank_higher() -> None:
+    found = estimates(**ALL, **{MODEL: (10.0, 12.0)})
+    assert certainty(found, DISAGREE, (FQE, MODEL)) == certainty(found, AGREE) == (2.0, 4.0, FQE)
 
 
 def test_the_doubly_robust_witness_is_heard_on_enough_effective_episodes() -> None:
     found = estimates(**ALL)
     found[WEIGHTED_DOUBLY_ROBUST].detail["effective"] = 9.9
-    assert heard(found, AGREE) == [FQE, PENALISED]
+    assert believed(found, AGREE) == {FQE: 4.0, PENALISED: -1.0}
     found[WEIGHTED_DOUBLY_ROBUST].detail["effective"] = 10.0
-    assert heard(found, AGREE) == [FQE, WEIGHTED_DOUBLY_ROBUST, PENALISED]
+    assert set(believed(found, AGREE)) == {FQE, WEIGHTED_DOUBLY_ROBUST, PENALISED}
 
 
 def test_importance_sampling_and_the_bare_model_are_no_witnesses() -> None:

@@ -8,9 +8,9 @@ little, not the opposite. So a policy is certainly better by the greatest of the
 * the penalised model may speak of anything: it is a lower bound by construction (the penalised MDP of MOPO,
   arXiv:2005.13239), as far as its price covers the model's error. Near the log it says less than fitted Q, which pays
   no price.
-* of two estimates that contradict each other the higher is not believed.
+* of two estimates that contradict each other the higher is believed no more than the lower.
 
-Candidates are ranked by the mean of the bounds that are heard. It is below the greatest of them, so it holds where that
+Candidates are ranked by the mean of these bounds. It is below the greatest of them, so it holds where that
 one does, and no single witness makes a candidate the first of many by its luck.
 """
 
@@ -33,7 +33,7 @@ class Certainty(NamedTuple):
     """What is certain of a policy's improvement over the behaviour, in discounted return an episode.
 
     Attributes:
-        score: mean of the lower bounds (95%) of the witnesses heard; candidates are ranked by it.
+        score: mean of the lower bounds (95%) that are believed; candidates are ranked by it.
         improvement: the greatest of them. witness: whose it is; None where nobody was heard (both then minus infinity).
     """
 
@@ -50,28 +50,31 @@ def certainty(
     Args:
         improvements: by method. kind, pair: of the verdict. diverged: whether fitted Q evaluation did.
     """
-    bounds = {name: improvements[name].low for name in heard(improvements, kind, pair, diverged)}
+    bounds = believed(improvements, kind, pair, diverged)
     if not bounds:
         return Certainty(-inf, -inf, None)
     witness = max(bounds, key=lambda name: bounds[name])
     return Certainty(sum(bounds.values()) / len(bounds), bounds[witness], witness)
 
 
-def heard(
+def believed(
     estimates: Mapping[str, Estimate], kind: str, pair: tuple[str, str] | None = None, diverged: bool = False
-) -> list[str]:
-    """The witnesses that may speak: see the module. One whose bound is not a number never does.
+) -> dict[str, float]:
+    """The lower bounds of the witnesses that are heard, as far as they are believed: see the module.
 
-    The doubly robust one needs `ENOUGH_EPISODES` effective episodes (its detail `effective`); below, a few episodes
-    carry the correction.
+    One that is not a number is not heard. The doubly robust one needs `ENOUGH_EPISODES` effective episodes (its detail
+    `effective`); below, a few episodes carry the correction.
     """
-    silent = {pair[1]} if pair else set()
-    if MODEL in silent:
-        silent.add(PENALISED)  # what the policy found in the model is more than the model is known to be wrong by
-    if kind == OUTSIDE or diverged:
-        silent |= {FQE, WEIGHTED_DOUBLY_ROBUST}
-    spoken = [name for name in WITNESSES if name in estimates and name not in silent]
-    return [name for name in spoken if isfinite(estimates[name].low) and _has_enough(estimates[name])]
+    silent = (FQE, WEIGHTED_DOUBLY_ROBUST) if kind == OUTSIDE or diverged else ()
+    spoken = [name for name in WITNESSES if name in estimates and name not in silent and _has_enough(estimates[name])]
+    bounds = {name: estimates[name].low for name in spoken}
+    if pair is not None:
+        lower, higher = pair
+        # a policy that has found an error of the model has found one that its price does not cover
+        doubted = PENALISED if higher == MODEL else higher
+        if doubted in bounds:
+            bounds[doubted] = min(bounds[doubted], estimates[lower].low)
+    return {name: bound for name, bound in bounds.items() if isfinite(bound)}
 
 
 def _has_enough(estimate: Estimate) -> bool:
