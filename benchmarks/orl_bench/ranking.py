@@ -28,7 +28,7 @@ from orl_cli.console import reporter_for
 STUDY = {
     "orl/pendulum/mixed-v0": "ranking-pendulum.toml",
     "orl/pendulum/narrow-v0": "ranking-pendulum.toml",
-    "sac/hopper/medium-replay-v0": "ranking-mujoco.toml",
+    "sac/hopper/medium-expert-v0": "ranking-mujoco.toml",
     "sac/halfcheetah/medium-replay-v0": "ranking-mujoco.toml",
 }
 ENOUGH_SECONDS = 24 * 3600.0  # the candidates' updates are part of the study: no budget may shorten them
