@@ -83,10 +83,13 @@ def ranking_table(document: dict[str, Any]) -> Any:
 
 def answer(document: dict[str, Any]) -> str:
     """The decision, and what to do with it."""
+    from orl.runs.select import REFUTED
+
     chosen = document["selected"]
+    note = "" if document["model_heard"] else f"\nnote: {REFUTED}"
     if chosen is None:
-        return document["reason"]
-    return f"{document['reason']}\nselected: {chosen['run']}, seed {chosen['seed']}"
+        return document["reason"] + note
+    return f"{document['reason']}{note}\nselected: {chosen['run']}, seed {chosen['seed']}"
 
 
 def _selected(document: dict[str, Any]) -> dict[str, Any] | None:

@@ -11,14 +11,14 @@ from typing import Any
 
 from orl.config import as_tree
 from orl.errors import Interrupted
-from orl.evaluation.ope.score import Certainty, certainty
-from orl.evaluation.ope.types import Estimate
+from orl.evaluation.ope.methods import FQE
 from orl.runs.directory import SCHEMA, versions
 from orl.runs.interrupt import stop_requested
 from orl.runs.judged import Candidate, keep, kept, key_of, open_candidates
+from orl.runs.judged_document import verdict_of
 from orl.runs.judged_log import LogShelf
 from orl.runs.judged_model import ModelShelf
-from orl.runs.judgement import finite, judge_candidate
+from orl.runs.judgement import judge_candidate
 from orl.runs.model_supply import model_identity
 from orl.runs.ope_config import OpeConfig
 from orl.runs.reporter import Reporter
@@ -75,8 +75,8 @@ def judge_candidates(
                     f"stopped after {len(documents)} of {len(candidates)} policies; the same command goes on"
                 )
             documents.append(_judged(candidate, settings, logs, models, force, reporter))
-            better = documents[-1]["improvement"]
-            reporter.advance(len(documents), {"better by at least": math.nan if better is None else better})
+            value = documents[-1]["estimates"][FQE]["value"]
+            reporter.advance(len(documents), {"fitted Q": math.nan if value is None else value})
     reporter.finish()
     return documents
 
@@ -90,26 +90,7 @@ def _judged(
     if found is None:
         found = judge_candidate(candidate, logs.of(candidate), model, models)
         keep(candidate, key, found)
-    certain = certainty_of(found)
-    figures = {"score": finite(certain.score), "improvement": finite(certain.improvement), "witness": certain.witness}
-    return {"run": str(candidate.run.path), "label": candidate.label, "seed": candidate.seed} | figures | found
-
-
-def certainty_of(document: dict[str, Any]) -> Certainty:
-    """What is certain of a candidate, out of its document: a rule that changes needs no estimate anew."""
-    verdict, diverged = document["verdict"], document["support"]["clipped"]
-    pair = None if verdict["pair"] is None else (verdict["pair"][0], verdict["pair"][1])
-    return certainty(improvements_of(document), verdict["kind"], pair, diverged)
-
-
-def improvements_of(document: dict[str, Any]) -> dict[str, Estimate]:
-    """The improvements over the behaviour by method, out of a candidate's document."""
-    found = {}
-    for name, entry in document["estimates"].items():
-        part = entry["improvement"]
-        low = -math.inf if part["low"] is None else part["low"]
-        high = math.inf if part["high"] is None else part["high"]
-        value = math.nan if part["value"] is None else part["value"]
-        detail = {key: number for key, number in entry["detail"].items() if number is not None}
-        found[name] = Estimate(name, value, low, high, detail)
-    return found
+    verdict = verdict_of(found)
+    plain = verdict._asdict() | {"pair": None if verdict.pair is None else list(verdict.pair)}
+    who = {"run": str(candidate.run.path), "label": candidate.label, "seed": candidate.seed}
+    return who | found | {"verdict": plain}

@@ -12,11 +12,17 @@ from orl.errors import UsageError
 from orl.evaluation.ope.score import Choice, Contender, choose
 from orl.runs.directory import SCHEMA, versions, write_json
 from orl.runs.judged import DISCOUNT, Candidate, open_candidates, same_data
+from orl.runs.judged_document import certainty_of, model_is_heard
 from orl.runs.judgement import finite
-from orl.runs.ope import certainty_of, judge_candidates
+from orl.runs.ope import judge_candidates
 from orl.runs.ope_config import OpeConfig
 from orl.runs.reporter import Reporter
 from orl.runs.yardstick import bc_on
+
+REFUTED = (
+    "the model contradicts fitted Q even on the clone of the behaviour, so no candidate is chosen or refused on its"
+    " word; `orl diagnose` shows where it is wrong"
+)
 
 
 def select(
@@ -50,7 +56,10 @@ def select(
     shared = settings.discount or common_discount(candidates)
     candidates = [each._replace(discount=shared) for each in with_bc(candidates, root, reporter)]
     judged = judge_candidates(candidates, settings, root=root, force=force, reporter=reporter)
-    contenders = [contender(each) for each in judged]
+    heard = model_is_heard(judged)
+    if not heard:
+        reporter.message(REFUTED)
+    contenders = [contender(each, heard) for each in judged]
     choice = choose(contenders)
     document = {
         "schema": SCHEMA,
@@ -63,6 +72,7 @@ def select(
         "ranking": ranking(judged, contenders, choice),
         "selected": None if choice.selected is None else _who(judged[choice.selected]),
         "reason": choice.reason,
+        "model_heard": heard,
         "candidates": judged,
         "versions": versions(),
         "seconds": time.perf_counter() - began,
@@ -96,9 +106,9 @@ def common_discount(candidates: Sequence[Candidate]) -> float:
     return next(iter(own), DISCOUNT)
 
 
-def contender(document: dict[str, Any]) -> Contender:
+def contender(document: dict[str, Any], model_heard: bool = True) -> Contender:
     """What the choice sees of a candidate's document."""
-    return Contender(document["label"], certainty_of(document), document["verdict"]["kind"])
+    return Contender(document["label"], certainty_of(document, model=model_heard), document["verdict"]["kind"])
 
 
 def ranking(judged: list[dict[str, Any]], contenders: list[Contender], choice: Choice) -> list[dict[str, Any]]:

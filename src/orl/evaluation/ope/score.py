@@ -9,6 +9,8 @@ little, not the opposite. So a policy is certainly better by the greatest of the
   arXiv:2005.13239), as far as its price covers the model's error. Near the log it says less than fitted Q, which pays
   no price.
 * of two estimates that contradict each other the higher is believed no more than the lower.
+* the model has to stand a trial: a clone of the behaviour stays with the log's actions, where fitted Q is at its best.
+  A model that contradicts fitted Q on the clone is wrong about the log itself, and is heard of no candidate.
 
 Candidates are ranked by the mean of these bounds. It is below the greatest of them, so it holds where that
 one does, and no single witness makes a candidate the first of many by its luck.
@@ -22,7 +24,7 @@ from typing import NamedTuple
 
 from orl.evaluation.ope.methods import FQE, LABELS, MODEL, PENALISED, WEIGHTED_DOUBLY_ROBUST
 from orl.evaluation.ope.types import Estimate
-from orl.evaluation.ope.verdict import ENOUGH_EPISODES, OUTSIDE
+from orl.evaluation.ope.verdict import ENOUGH_EPISODES, OUTSIDE, Verdict
 
 # Importance sampling by itself is no witness: where its interval says something the doubly robust estimate, which uses
 # the same weights, says it better. Nor is the bare model: policies trained in it exploit its errors.
@@ -75,6 +77,11 @@ def believed(
         if doubted in bounds:
             bounds[doubted] = min(bounds[doubted], estimates[lower].low)
     return {name: bound for name, bound in bounds.items() if isfinite(bound)}
+
+
+def model_is_refuted(clone: Verdict) -> bool:
+    """Whether the verdict on a clone of the behaviour (bc) is that the model and fitted Q contradict each other."""
+    return clone.pair is not None and set(clone.pair) == {FQE, MODEL}
 
 
 def _has_enough(estimate: Estimate) -> bool:
