@@ -1,7 +1,7 @@
 """Minari datasets, read as plain JSON and HDF5.
 
 Minari's own loader can make the environment named in the metadata, which imports and runs whatever the entry point
-says. Nothing of the metadata is executed here: of the environment's spec only its id, kwargs and time limit are read.
+says. Nothing of the metadata is executed here: spaces and the environment's spec are JSON values, and stay that.
 """
 
 from __future__ import annotations
@@ -55,20 +55,22 @@ def read_minari(dataset_id: str) -> Dataset:
 
 
 def env_fields(metadata: dict[str, Any]) -> dict[str, Any]:
-    """``env_id``, ``env_kwargs`` and ``max_episode_steps`` from the recorded spec, read as data.
+    """``env_id``, ``env_kwargs``, ``max_episode_steps`` and ``env_spec`` as recorded, read as data.
 
-    An id with a colon would make Gymnasium import the module before it, so such an id is left out.
+    Nothing here says that it may be made: `evaluation.recorded_env` judges that.
     """
+    text = metadata.get("env_spec")
     try:
-        spec = json.loads(metadata.get("env_spec") or "{}")
-    except (TypeError, ValueError):
+        spec = json.loads(text or "{}")
+    except (TypeError, ValueError, RecursionError):
         spec = {}
     spec = spec if isinstance(spec, dict) else {}
     env_id, kwargs, limit = spec.get("id"), spec.get("kwargs"), spec.get("max_episode_steps")
     return {
-        "env_id": env_id if isinstance(env_id, str) and ":" not in env_id else None,
+        "env_id": env_id if isinstance(env_id, str) else None,
         "env_kwargs": kwargs if isinstance(kwargs, dict) else {},
         "max_episode_steps": limit if isinstance(limit, int) and limit > 0 else None,
+        "env_spec": text if isinstance(text, str) else None,
     }
 
 
