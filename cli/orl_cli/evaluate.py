@@ -43,9 +43,7 @@ def evaluate(
     reporter = reporter_for(quiet)
     spec = EnvSpec(env) if env else None
     opened = [load_run(path, "policy") for path in run]  # a wrong path is said before an hour of episodes, not after
-    judge = functools.partial(
-        play, episodes=episodes, seed=seed, env=spec, trust_env=trust_env, reporter=reporter
-    )
+    judge = functools.partial(play, episodes=episodes, seed=seed, env=spec, trust_env=trust_env, reporter=reporter)
     documents = [judge(path) for path in run]
     if bc:
         put_bc_beside(opened, documents, lambda one: judge(bc_for(one, runs, reporter)))

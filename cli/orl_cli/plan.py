@@ -111,7 +111,8 @@ def plan(
     data = load(dataset, reporter.message)
     if obs is not None:
         return _once(obs, data, resolved, model, runs, reporter, json)
-    return _play(data, resolved, path, model, presets, (episodes, eval_seed, env, trust_env, bc), runs, force, reporter, json)
+    how = episodes, eval_seed, env, trust_env, bc
+    return _play(data, resolved, path, model, presets, how, runs, force, reporter, json)
 
 
 def _play(

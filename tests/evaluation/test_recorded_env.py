@@ -139,7 +139,7 @@ def test_environments_that_forward_to_others_are_refused() -> None:
 
 
 def test_another_class_behind_a_known_id_is_refused() -> None:
-    with pytest.raises(DataError, match="the entry point 'gymnasium.envs.classic_control.acrobot:AcrobotEnv'"):
+    with pytest.raises(DataError, match=r"the entry point 'gymnasium.*acrobot:AcrobotEnv'"):
         recorded_env(recorded(entry_point="gymnasium.envs.classic_control.acrobot:AcrobotEnv"))
 
 

@@ -28,7 +28,7 @@ def recorded_env(recorded: Mapping[str, Any], trusted: bool = False) -> EnvSpec 
     """The environment of a log, or None where it names none. Nothing is imported or made.
 
     Args:
-        recorded: ``env_id``, ``env_kwargs``, ``max_episode_steps`` and ``env_spec`` (JSON text), as run.json keeps them.
+        recorded: ``env_id``, ``env_kwargs``, ``max_episode_steps`` and ``env_spec`` (JSON text), as in run.json.
         trusted: accept a spec that asks for code of its own; it runs once the environment is made.
 
     Raises:
@@ -40,14 +40,16 @@ def recorded_env(recorded: Mapping[str, Any], trusted: bool = False) -> EnvSpec 
     if not isinstance(env_id, str) or not _ID.fullmatch(env_id):
         raise DataError(f"the data names the environment {_shown(env_id)}, which is no id of Gymnasium")
     if not isinstance(kwargs, dict) or not (limit is None or isinstance(limit, int)):
-        raise DataError(f"the settings of the data's environment {env_id} are damaged: {_shown(kwargs)}, {_shown(limit)}")
+        raise DataError(
+            f"the settings of the data's environment {env_id} are damaged: {_shown(kwargs)}, {_shown(limit)}"
+        )
     text = recorded.get("env_spec")
     spec = _parsed(text)
     asked = [*_code_of(env_id, spec), *_settings(kwargs)]
     if asked and not trusted:
         raise DataError(
-            f"the data's environment {env_id} asks for more than a registered id: {', '.join(asked)}; that runs code of "
-            "the data's author and is refused without --trust-env"
+            f"the data's environment {env_id} asks for more than a registered id: {', '.join(asked)}; that runs code "
+            "of the data's author and is refused without --trust-env"
         )
     return EnvSpec(env_id, kwargs, limit, code=text if asked and spec else None)
 

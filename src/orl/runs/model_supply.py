@@ -108,10 +108,22 @@ def keep_model(fitted: FittedModel | FittedSequence, target: Path) -> None:
 
 
 def keep_run(source: Path, target: Path) -> None:
-    """Copy a run into another one, without its training state and its evaluations."""
+    """Copy a run into another one, without its training state and its evaluations.
+
+    Raises:
+        DataError: the run holds a link, which would bring a file from elsewhere into the copy.
+    """
     if (target / "run.json").exists():
         return
     temporary = target.with_name(f"{target.name}.partial")
     shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(source, temporary, ignore=shutil.ignore_patterns("state", "timings.jsonl", "eval"))
+    shutil.copytree(source, temporary, ignore=_not_kept)
     temporary.rename(target)
+
+
+def _not_kept(folder: str, names: list[str]) -> set[str]:
+    left_out = {"state", "timings.jsonl", "eval"}.intersection(names)
+    for name in set(names) - left_out:
+        if (Path(folder) / name).is_symlink():
+            raise DataError(f"{Path(folder) / name} is a link to elsewhere; refused, a run folder holds its own files")
+    return left_out

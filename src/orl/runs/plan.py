@@ -87,7 +87,7 @@ def plan(
         raise UsageError(f"{dataset.name} names no environment; give one with --env ID, or plan once with --obs")
     run = prepare_plan(dataset, config, path, root=root, model=model, presets=presets, force=force, reporter=reporter)
     began = time.perf_counter()
-    parts = [_play_seed(run, config, each, env, episodes, seed, reporter) for each in run.record["seeds"]]
+    parts = [_play_seed(run, config, each, env, episodes, seed, reporter) for each in config.seeds]
     document = _document(run, config, env, episodes, seed, parts) | {"seconds": time.perf_counter() - began}
     write_json(run.path / "eval" / f"{_name(env, episodes, seed)}.json", document)
     run.update(status="finished", result={"planner": config.planner, "score": document["score"]})

@@ -19,6 +19,7 @@ from orl.data.fields import Fields, fields_of
 from orl.data.local import data_folder, read_metadata
 from orl.data.readers.hdf5 import child, open_hdf5, read_array
 from orl.data.readers.hub import download_minari
+from orl.data.readers.limits import Room
 from orl.errors import DataError
 
 __all__ = ["download_minari", "read_minari"]
@@ -126,16 +127,17 @@ def _read_episodes(
         stated = metadata.get("total_episodes", len(names))
         if not names or stated != len(names):
             raise DataError(f"{dataset_id}: {len(names)} episodes on file, {stated} in its metadata; fetch it again")
-        return [_read_episode(child(file, name), f"{dataset_id} {name}", fields, action_dim) for name in names]
+        room = Room()
+        return [_read_episode(child(file, name), f"{dataset_id} {name}", fields, action_dim, room) for name in names]
 
 
-def _read_episode(group: Any, where: str, fields: Fields, action_dim: int) -> dict[str, np.ndarray]:
+def _read_episode(group: Any, where: str, fields: Fields, action_dim: int, room: Room) -> dict[str, np.ndarray]:
     """One episode as rows; Minari stores T + 1 observations for T steps, so no next observation has to be guessed."""
     action, reward, terminated, truncated = (
-        _required(group, key, where) for key in ("actions", "rewards", "terminations", "truncations")
+        _required(group, key, where, room) for key in ("actions", "rewards", "terminations", "truncations")
     )
     steps = len(reward)
-    parts = [_required(group, f"observations/{name}".rstrip("/"), where) for name, _ in fields]
+    parts = [_required(group, f"observations/{name}".rstrip("/"), where, room) for name, _ in fields]
     sizes = {"actions": len(action), "terminations": len(terminated), "truncations": len(truncated)}
     if not steps or set(sizes.values()) != {steps} or {len(part) for part in parts} != {steps + 1}:
         raise DataError(
@@ -159,8 +161,8 @@ def _read_episode(group: Any, where: str, fields: Fields, action_dim: int) -> di
     }
 
 
-def _required(group: Any, key: str, where: str) -> np.ndarray:
-    array = read_array(group, key)
+def _required(group: Any, key: str, where: str, room: Room) -> np.ndarray:
+    array = read_array(group, key, room)
     if array is None or not array.ndim:
         raise DataError(f"{where}: has no array '{key}'; fetch or record the dataset again")
     return array
