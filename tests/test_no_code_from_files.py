@@ -19,7 +19,8 @@ FORBIDDEN = {
     "import by name": r"\bimport_module\(|\bload_env_creator\b|\brunpy\b|\bimp\.load|\bspec_from_file_location\b",
     "shell": r"\bos\.(system|popen|exec\w*|spawn\w*)\(|shell\s*=\s*True|\bPopen\(",
     "archives onto disk": r"\bextractall\(|\.extract\(|\bunpack_archive\(|\btarfile\b",
-    "environments": r"\bgym(nasium)?\.make\w*\(|\brecover_environment\b|\bfrom_json\(|\bdeserialize_space\b|\bload_dataset\(",
+    "environments": r"\bgym(nasium)?\.make\w*\(|\brecover_environment\b|\bfrom_json\(|\bminari\.load_dataset\(",
+    "spaces": r"\bdeserialize_space\b|\bMinariStorage\b",
     "jax's pickles": r"\bserialize_executable\b",
 }
 # file, then what of the above it may hold, and why that is not by a name from data

@@ -50,7 +50,7 @@ def attack(
     request: pytest.FixtureRequest, pendulum_log: str, sandbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Attack]:
     """The tiny pendulum's log with a spec that asks for code, and the module it asks for."""
-    module = f"evil_{request.node.name.split('[')[0][-20:]}_{request.param.replace(' ', '_')}"
+    module = f"evil_{abs(hash(request.node.nodeid)) % 10**8}"  # another for each test, for modules stay imported
     marker, target = tmp_path / "ran", tmp_path / "minari" / NAME
     (tmp_path / f"{module}.py").write_text(MODULE.format(marker=str(marker), name=module))
     monkeypatch.syspath_prepend(tmp_path)

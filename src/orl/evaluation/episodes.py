@@ -100,7 +100,8 @@ def make_envs(env: EnvSpec, n: int, *, spec: Spec | None = None, obs_fields: Fie
     except (TypeError, ValueError, AttributeError, gymnasium.error.Error) as error:
         raise UsageError(f"environment {env.env_id} does not take the settings {env.kwargs}: {error}") from error
     try:
-        if limit is None and envs.envs[0].spec.max_episode_steps is None:
+        made = envs.envs[0].spec
+        if limit is None and (made is None or made.max_episode_steps is None):
             raise UsageError(f"environment {env.env_id} has no time limit, so an episode may never end; set one")
         check_spaces(env.env_id, envs, spec, obs_fields)
     except Exception:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -115,15 +116,15 @@ def keep_run(source: Path, target: Path) -> None:
     """
     if (target / "run.json").exists():
         return
+    _refuse_links(source)
     temporary = target.with_name(f"{target.name}.partial")
     shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(source, temporary, ignore=_not_kept)
+    shutil.copytree(source, temporary, ignore=shutil.ignore_patterns("state", "timings.jsonl", "eval"))
     temporary.rename(target)
 
 
-def _not_kept(folder: str, names: list[str]) -> set[str]:
-    left_out = {"state", "timings.jsonl", "eval"}.intersection(names)
-    for name in set(names) - left_out:
-        if (Path(folder) / name).is_symlink():
-            raise DataError(f"{Path(folder) / name} is a link to elsewhere; refused, a run folder holds its own files")
-    return left_out
+def _refuse_links(folder: Path) -> None:
+    for inner, folders, files in os.walk(folder):
+        for path in (Path(inner) / name for name in (*folders, *files)):
+            if path.is_symlink():
+                raise DataError(f"{path} is a link to elsewhere; refused, a run folder holds its own files")
