@@ -101,7 +101,7 @@ def test_a_pickle_in_place_of_a_checkpoints_files_is_never_run(cloned: dict[str,
     payload = pickle.dumps(Payload(marker))
     for file in [path for path in (run / "checkpoints").rglob("*") if path.is_file()]:
         file.write_bytes(payload)
-    with pytest.raises(DataError, match="cannot restore checkpoint|no complete checkpoint"):
+    with pytest.raises(DataError, match=r"cannot restore checkpoint|no complete checkpoint"):
         package.load_policy(run)
     assert not marker.exists()
     pickle.loads(payload)  # it is live
