@@ -19,6 +19,7 @@ from orl.data.readers.limits import refuse_bomb
 from orl.errors import DataError
 
 _SUFFIX = ".npy"
+_PIECE_BYTES = 2**18
 _PICKLES = "holds pickled objects, which can run code; refused, store plain numbers"
 _PICKLE_START = b"\x80"  # of every protocol since the second
 # All that numpy and zipfile raise over broken headers, and over broken contents.
@@ -62,20 +63,20 @@ class Npy:
         """
         if self.holds_objects:
             raise DataError(f"{self.where} {_PICKLES}")
-        inner = self.shape[1:]
-        size = count * math.prod(inner) * self.dtype.itemsize
-        stored = self.stream.read(size)
-        if len(stored) != size:
-            raise ValueError("an array ends before its last row")
-        order = "F" if self.by_columns else "C"
-        return np.frombuffer(stored, self.dtype).reshape((count, *inner), order=order)  # type: ignore[call-overload]
+        return self._next((count, *self.shape[1:]))
 
     def whole(self) -> np.ndarray:
         """All of it; errors as in `rows`."""
-        return self.rows(self.shape[0]) if self.shape else self._scalar()
+        return self.rows(self.shape[0]) if self.shape else self._next(())
 
-    def _scalar(self) -> np.ndarray:
-        return np.frombuffer(self.stream.read(self.nbytes), self.dtype).reshape(())
+    def _next(self, shape: tuple[int, ...]) -> np.ndarray:
+        array = np.empty(shape, self.dtype, order="F" if self.by_columns else "C")
+        room = memoryview(array.reshape(-1, order="A").view(np.uint8))
+        for first in range(0, len(room), _PIECE_BYTES):  # small enough to stay in the processor's cache meanwhile
+            piece = room[first : first + _PIECE_BYTES]
+            if self.stream.readinto(piece) != len(piece):  # type: ignore[attr-defined]
+                raise ValueError("an array ends before its last row")
+        return array
 
 
 @contextmanager
