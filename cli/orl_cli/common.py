@@ -57,6 +57,9 @@ History = Annotated[
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="One setting, such as agent.penalty_coef=2.5; repeatable.")
 ]
+TrustEnv = Annotated[
+    bool, typer.Option("--trust-env", help="Make the data's environment as recorded, running the code that it names.")
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, gpu or tpu.")]
 
 

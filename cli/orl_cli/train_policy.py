@@ -25,6 +25,7 @@ from orl_cli.common import (
     Quiet,
     Root,
     Set,
+    TrustEnv,
     guarded,
     overrides,
     set_up_machine,
@@ -90,6 +91,7 @@ def train_policy(
     runs: Root = DEFAULT_ROOT,
     config: ConfigFile = None,
     set_: Set = None,
+    trust_env: TrustEnv = False,
     resume: Resume = True,
     device: Device = "auto",
     force: Force = False,
@@ -145,6 +147,7 @@ def train_policy(
         init=init,
         presets=presets,
         penalty_share=covered,
+        trust_env=trust_env,
         force=force,
         reporter=reporter,
     )

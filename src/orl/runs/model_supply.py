@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -108,10 +109,22 @@ def keep_model(fitted: FittedModel | FittedSequence, target: Path) -> None:
 
 
 def keep_run(source: Path, target: Path) -> None:
-    """Copy a run into another one, without its training state and its evaluations."""
+    """Copy a run into another one, without its training state and its evaluations.
+
+    Raises:
+        DataError: the run holds a link, which would bring a file from elsewhere into the copy.
+    """
     if (target / "run.json").exists():
         return
+    _refuse_links(source)
     temporary = target.with_name(f"{target.name}.partial")
     shutil.rmtree(temporary, ignore_errors=True)
     shutil.copytree(source, temporary, ignore=shutil.ignore_patterns("state", "timings.jsonl", "eval"))
     temporary.rename(target)
+
+
+def _refuse_links(folder: Path) -> None:
+    for inner, folders, files in os.walk(folder):
+        for path in (Path(inner) / name for name in (*folders, *files)):
+            if path.is_symlink():
+                raise DataError(f"{path} is a link to elsewhere; refused, a run folder holds its own files")

@@ -14,6 +14,7 @@ from orl.config import Preset, as_tree, build
 from orl.data.episodes import Dataset
 from orl.errors import DataError, Interrupted, UsageError
 from orl.evaluation.episodes import MAX_PARALLEL, EnvSpec, run_episodes
+from orl.evaluation.recorded_env import recorded_env
 from orl.evaluation.statistics import summarise
 from orl.planning import PLANNERS
 from orl.runs.config_plan import PlanRunConfig, model_config, resolve_plan
@@ -30,12 +31,12 @@ from orl.runs.directory import (
     versions,
     write_json,
 )
-from orl.runs.evaluate import behaviour_of, environment_of, obs_fields_of, reference_of, score_document, time_limit
+from orl.runs.evaluate import behaviour_of, obs_fields_of, reference_of, score_document, time_limit
 from orl.runs.interrupt import stop_requested
 from orl.runs.model_supply import keep_model, keep_run, model_identity, refuse_other_history, supply_model
 from orl.runs.planner import KIND, fit_value, planner_of, save_value, uses_value
 from orl.runs.policy import run_spec
-from orl.runs.record import config_digest, dataset_identity, run_details
+from orl.runs.record import config_digest, dataset_identity, recorded_environment, run_details
 from orl.runs.reporter import Reporter
 from orl.runs.watched import Watched
 from orl.runs.yardstick import bc_on
@@ -63,6 +64,7 @@ def plan(
     episodes: int = 20,
     seed: int = 0,
     env: EnvSpec | None = None,
+    trust_env: bool = False,
     presets: list[Preset] | None = None,
     force: bool = False,
     reporter: Reporter | None = None,
@@ -72,17 +74,20 @@ def plan(
     The run folder keeps the models, so that `load_planner` needs nothing else; finished seeds are kept when a run is
     stopped, and the same call goes on after them.
 
+    `trust_env` makes the data's environment as recorded even where that runs code which the data name.
+
     Raises:
-        UsageError: the folder holds another run, or no environment is known. DataError: the model is of other data.
+        UsageError: the folder holds another run, or no environment is known. DataError: the model is of other data, or
+            the data's environment is refused (`recorded_env`).
         Interrupted: SIGINT or SIGTERM came.
     """
     reporter = reporter or Reporter()
-    run = prepare_plan(dataset, config, path, root=root, model=model, presets=presets, force=force, reporter=reporter)
-    env = env or environment_of(run)
+    env = env or recorded_env(recorded_environment(dataset), trust_env)  # before a model is fitted in vain
     if env is None:
         raise UsageError(f"{dataset.name} names no environment; give one with --env ID, or plan once with --obs")
+    run = prepare_plan(dataset, config, path, root=root, model=model, presets=presets, force=force, reporter=reporter)
     began = time.perf_counter()
-    parts = [_play_seed(run, config, each, env, episodes, seed, reporter) for each in run.record["seeds"]]
+    parts = [_play_seed(run, config, each, env, episodes, seed, reporter) for each in config.seeds]
     document = _document(run, config, env, episodes, seed, parts) | {"seconds": time.perf_counter() - began}
     write_json(run.path / "eval" / f"{_name(env, episodes, seed)}.json", document)
     run.update(status="finished", result={"planner": config.planner, "score": document["score"]})

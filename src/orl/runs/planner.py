@@ -51,7 +51,7 @@ def load_planner(path: str | Path, *, seed: int | None = None) -> Planner:
         DataError: not such a folder. UsageError: no such seed.
     """
     run = load_run(Path(path), KIND)
-    seeds = run.record["seeds"]
+    seeds = list(plan_config(config_tree(run.path)).seeds)  # checked to be numbers, for they name folders
     if seed is not None and seed not in seeds:
         raise UsageError(f"{run.path} holds the seeds {seeds}, not {seed}")
     return planner_of(run, seeds[0] if seed is None else seed)

@@ -66,6 +66,7 @@ def train_policy(
     penalty_share: float | None = None,
     force: bool = False,
     simulator: bool = True,
+    trust_env: bool = False,
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """Train and return the JSON document of `orl train-policy`; goes on where an earlier call stopped.
@@ -78,6 +79,7 @@ def train_policy(
         penalty_share: take the penalty from the model's held-out rows instead of the settings, so that it covers the
             model's error on this share of them (usually `calibration.SHARE`). A run that goes on keeps its own.
         simulator: whether to play episodes on the way and at the end, where the log's environment can be made.
+        trust_env: make it as recorded, even where that runs code which the log names.
 
     Raises:
         UsageError: the folder holds another run, the memory is too small, the algorithm has no such penalty, or `init`
@@ -125,7 +127,7 @@ def train_policy(
             keep_model(fitted, run.path / "model")
         if initial is not None:
             keep_run(initial.path, run.path / INIT)
-        env = usable_environment(run, reporter) if simulator else None
+        env = usable_environment(run, reporter, trust_env) if simulator else None
         _train(_prepare(run, dataset, config, program, fitted, initial, env, reporter))
     return document(run)
 
