@@ -71,7 +71,7 @@ class Npy:
 
     def _next(self, shape: tuple[int, ...]) -> np.ndarray:
         array = np.empty(shape, self.dtype, order="F" if self.by_columns else "C")
-        room = memoryview(array.reshape(-1, order="A").view(np.uint8))
+        room = array.reshape(-1, order="A").view(np.uint8)
         for first in range(0, len(room), _PIECE_BYTES):  # small enough to stay in the processor's cache meanwhile
             piece = room[first : first + _PIECE_BYTES]
             if self.stream.readinto(piece) != len(piece):  # type: ignore[attr-defined]
