@@ -1,0 +1,167 @@
+"""Broken files through one long-lived process that reads them, and the verdict on what it did."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import sound_files as sound
+from corpus import Broken, broken
+
+HERE = Path(__file__).parent
+SECONDS = 30.0  # of one file, with room for a machine that does other things as well
+BYTES = 2 * 2**30
+LONGEST = 1200  # characters of a message
+NAMELESS = ("data list",)  # goes over everything there is, with a note for what is left out
+
+
+class Verdict(NamedTuple):
+    """One case: exit codes by door, time, memory, and what was wrong ("" where nothing was)."""
+
+    seed: int
+    how: str
+    codes: dict[str, int]
+    seconds: float
+    bytes: int
+    fault: str
+
+
+class Reader:
+    """The child process; started anew after it crashed or was killed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.starts = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the process and wait until it can read."""
+        paths = [HERE.parent, HERE, *(HERE.parents[1] / part for part in ("src", "cli", "benchmarks"))]
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(map(str, paths)),
+            "JAX_PLATFORMS": "cpu",
+            "POLARS_MAX_THREADS": "1",
+            "HOME": str(self.folder),
+            "TMPDIR": str(self.folder),
+        }
+        log = open(self.folder / "child.log", "ab")
+        words = [sys.executable, str(HERE / "child.py"), str(self.folder), str(BYTES / 2**30)]
+        self._process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment, cwd=self.folder
+        )
+        log.close()
+        self.starts += 1
+        if not (self._answer(300.0) or {}).get("ready"):
+            raise RuntimeError((self.folder / "child.log").read_text()[-2000:])
+
+    def read(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The answer to a request; {"fault": ...} where there was none, and the next one gets a new process."""
+        if self._process is None:
+            self.start()
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(request).encode() + b"\n")
+        self._process.stdin.flush()
+        answer = self._answer(SECONDS)
+        if answer is not None:
+            return answer
+        code = self._process.poll()
+        self.stop()
+        return {"fault": f"no answer in {SECONDS:g} s" if code is None else f"the reader died ({code})"}
+
+    def _answer(self, seconds: float) -> dict[str, Any] | None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        ready, _, _ = select.select([self._process.stdout], [], [], seconds)
+        line = self._process.stdout.readline() if ready else b""
+        if ready and not line:
+            self._process.wait()
+        return json.loads(line) if line else None
+
+    def stop(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@contextmanager
+def reader() -> Iterator[tuple[Reader, dict[str, dict[str, bytes]]]]:
+    """A started reader in a folder of its own, and the files of the sound runs that it made there."""
+    with tempfile.TemporaryDirectory(prefix="orl-fuzz-") as folder:
+        started = Reader(Path(folder))
+        started.start()
+        try:
+            yield started, {name: sound.folder(Path(folder) / name) for name in ("policy", "ensemble")}
+        finally:
+            started.stop()
+
+
+def run_case(child: Reader, kind: str, seed: int, runs: dict[str, dict[str, bytes]]) -> Verdict:
+    """Write a case's files, have them read, and judge; the files are gone afterwards."""
+    case = broken(kind, seed, runs)
+    folder = child.folder / "case"
+    try:
+        for name, content in case.files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+        path = folder / "runs" / "data" / case.main if kind.startswith("run") else folder / case.main
+        request = {"format": kind, "path": str(path), "minari": str(folder / "minari"), "warm": 5}
+        answer = child.read(request)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    calls = [Call(*each) for each in answer.get("calls", [])]
+    used, seconds = answer.get("bytes", 0), answer.get("seconds", SECONDS)
+    fault = answer.get("fault") or fault_of(case, calls, path) or (f"{used:,} bytes" if used > BYTES else "")
+    return Verdict(seed, case.how, {each.door: each.code for each in calls}, seconds, used, fault)
+
+
+class Call(NamedTuple):
+    """What the child says of a command."""
+
+    door: str
+    code: int
+    out: str
+    err: str
+
+
+def fault_of(case: Broken, calls: list[Call], path: Path) -> str:
+    """What no reading of a broken file may do; "" where all is as it should be."""
+    codes = {call.door: call.code for call in calls}
+    for call in calls:
+        if call.code not in (0, 2, 3) or "Traceback" in call.err:
+            return f"{call.door}: code {call.code}, {' | '.join(call.err.strip().splitlines()[-3:])}"
+        lines = [line for line in call.err.splitlines() if not line.startswith("orl: note:")]
+        if call.code and not (call.door == "data check" and call.out):  # which reports on stdout
+            message = fault_of_message(lines, path)
+            if message:
+                return f"{call.door}: {message}"
+        if call.code and call.door in NAMELESS:
+            return f"{call.door}: ends with {call.code}"
+        if not call.code and '"finite": false' in call.out:
+            return f"{call.door}: parameters that are no numbers were accepted"
+    if codes.get("data show") and codes.get("data check") == 0:
+        return "load refuses what the check lets pass"
+    if case.fatal and codes.get("data show") == 0:
+        return "accepted, though it cannot be a log"
+    return ""
+
+
+def fault_of_message(lines: list[str], path: Path) -> str:
+    """A refusal is one line that names the file; of a Minari dataset its id does."""
+    if len(lines) != 1 or not lines[0].startswith("orl: "):
+        return f"{len(lines)} lines: {' | '.join(lines)[:300]}"
+    if len(lines[0]) > LONGEST:
+        return f"a message of {len(lines[0])} characters: {lines[0][:200]}"
+    names = (path.name, sound.ID) if path.name != "case" else (sound.ID,)
+    return "" if any(name in lines[0] for name in names) else f"names no file: {lines[0][:300]}"
