@@ -17,6 +17,8 @@ from orl.data.history import first_stack
 from orl.errors import DataError, MissingError, UsageError
 from orl.evaluation.episodes import EnvSpec, make_envs, run_episodes
 from orl.evaluation.statistics import Summary, summarise
+from orl.files import sweep
+from orl.locking import locked
 from orl.mdp.rollout import model_returns
 from orl.mdp.step import make_step
 from orl.runs.directory import SCHEMA, RunDirectory, load_run, versions, write_json
@@ -52,7 +54,8 @@ def evaluate(
     start states. The model's opinion (`model_value`) is taken from those start states too.
 
     Raises:
-        DataError: not a policy run, or without a checkpoint. UsageError: no environment is known for the data.
+        DataError: not a policy run, or without a checkpoint. UsageError: no environment is known for the data, the run
+        folder cannot be written to, or another process is at this very evaluation.
         MissingError: the simulator is not installed.
     """
     reporter = reporter or Reporter()
@@ -67,6 +70,17 @@ def evaluate(
         reporter.message(
             f"note: the data is from {run.record['dataset']['env_id']}; references may not apply to {env.env_id}"
         )
+    name = f"{env.env_id}-{episodes}x{seed}".replace("/", "-")
+    with locked(path / "eval", f".{name}.lock"):
+        sweep(path / "eval")
+        document = _evaluation(run, episodes, seed, env, reporter) | {"seconds": time.perf_counter() - began}
+        write_json(path / "eval" / f"{name}.json", document)
+    return document
+
+
+def _evaluation(run: RunDirectory, episodes: int, seed: int, env: EnvSpec, reporter: Reporter) -> dict[str, Any]:
+    """The document of `evaluate`, but for its seconds."""
+    path, reference = run.path, reference_of(run)
     algorithm, config = rebuild(run)
     stacked, best = stacked_params(run, "last"), stacked_params(run, "best")
     reporter.message(f"evaluating {path}: {len(config.seeds)} seeds x {episodes} episodes in {env.env_id}")
@@ -74,8 +88,7 @@ def evaluate(
     best_returns = played.returns
     if not _same(stacked, best):
         best_returns = play(run, algorithm.act, best, episodes, seed, env).returns
-    reference = reference_of(run)
-    document = {
+    return {
         "schema": SCHEMA,
         "run": str(path),
         "kind": "evaluation",
@@ -94,12 +107,7 @@ def evaluate(
         "behaviour": behaviour_of(run),
         "model_value": model_value(run, algorithm.act, stacked, played, env, reference),
         "versions": versions(),
-        "seconds": time.perf_counter() - began,
     }
-    folder = path / "eval"
-    folder.mkdir(exist_ok=True)
-    write_json(folder / f"{env.env_id}-{episodes}x{seed}.json".replace("/", "-"), document)
-    return document
 
 
 def play(

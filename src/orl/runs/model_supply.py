@@ -13,6 +13,8 @@ import numpy as np
 from orl.algorithms import ALGORITHMS
 from orl.data.episodes import Dataset
 from orl.errors import DataError, UsageError
+from orl.files import TEMPORARY, publish_folder, saving
+from orl.locking import LOCK
 from orl.runs.config import FitRunConfig, PolicyRunConfig, SequenceRunConfig
 from orl.runs.directory import load_run
 from orl.runs.fit_model import FittedModel, fit_model, load_model
@@ -111,7 +113,9 @@ def keep_run(source: Path, target: Path) -> None:
     """Copy a run into another one, without its training state and its evaluations."""
     if (target / "run.json").exists():
         return
-    temporary = target.with_name(f"{target.name}.partial")
-    shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(source, temporary, ignore=shutil.ignore_patterns("state", "timings.jsonl", "eval"))
-    temporary.rename(target)
+    temporary = target.with_name(f"{TEMPORARY}{target.name}")
+    left_out = shutil.ignore_patterns("state", "timings.jsonl", "eval", LOCK, f"{TEMPORARY}*")
+    with saving(target):
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.copytree(source, temporary, ignore=left_out)
+        publish_folder(temporary, target)

@@ -12,6 +12,7 @@ from orl.config import as_tree
 from orl.errors import UsageError
 from orl.evaluation.ope.score import Choice, Contender, choose, selection_score
 from orl.evaluation.ope.verdict import OUTSIDE
+from orl.files import saving
 from orl.runs.directory import SCHEMA, versions, write_json
 from orl.runs.judged import DISCOUNT, Candidate, open_candidates, same_data
 from orl.runs.judgement import finite
@@ -127,7 +128,5 @@ def _who(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _make_folder(path: Path) -> None:
-    try:
+    with saving(path):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot make the folder {path}: {error.strerror}; choose another with --out") from None
