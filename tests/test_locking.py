@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from orl import locking
-from orl.errors import BusyError
+from orl.errors import BusyError, UnwritableError
 from orl.locking import locked
 
 HOLD = """
@@ -88,3 +88,13 @@ def test_a_file_system_without_locks_is_used_with_a_warning(tmp_path: Path, monk
     with pytest.warns(UserWarning, match="knows no locks .* do not start a second run"), locked(tmp_path):
         entered = True
     assert entered
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> int:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(locking.os, "open", refuse)
+    message = f"cannot write {tmp_path}: Read-only file system; make it writable"
+    with pytest.raises(UnwritableError, match=message), locked(tmp_path):
+        pass

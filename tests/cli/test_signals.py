@@ -15,7 +15,7 @@ from orl_cli.common import guarded
 from orl_cli.signals import interruptible
 
 PROGRAM = """
-import hashlib, signal, sys
+import hashlib, sys, time
 from orl_cli import signals
 signals.ONE_SIGNAL_SECONDS = float(sys.argv[1])
 with signals.interruptible():
@@ -25,6 +25,7 @@ with signals.interruptible():
         hashlib.pbkdf2_hmac("sha256", b"", b"", int(sys.argv[2]))
         sys.stdin.read()
     except KeyboardInterrupt:
+        time.sleep(0.3)  # what is left to do in order
         print("in order", flush=True)
         sys.exit(75)
 """

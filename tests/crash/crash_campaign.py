@@ -148,9 +148,10 @@ def campaign(out: Path, work: Path, count: int, seed: int, only: str) -> dict[st
         for case, kind, share in moments(chosen, count, seed)[len(known) :]:
             began = time.monotonic()
             row: dict[str, Any] = {"case": case.name, "command": case.command, "kind": kind, "share": round(share, 4)}
+            crasher.whole(case)  # what fails without being killed is no outcome
             try:
                 row |= crasher.kill_and_resume(case, kind, share) | {"fault": None}
-            except AssertionError:
+            except Exception:
                 row["fault"] = traceback.format_exc(limit=-2)
             known.append(row | {"took": round(time.monotonic() - began, 2)})
             with progress.open("a") as file:

@@ -86,7 +86,10 @@ def cases() -> list[Case]:
     found.append(Case("train-policy calibrated", "train-policy", calibrated, (model,), interval=2 * EPOCH_STEPS))
     clone = ("train-policy", "-a", "bc", *data, *runs, "--steps", "20", "--seeds", "0:2", "--quiet", *settings(TRAIN))
     beam = settings(TINY_SEQUENCE, TINY_BEAM, ["plan.plan_freq=20"])
-    mppi = settings(TINY_MODEL, ["plan.population=8", "plan.horizon=3", "plan.prior=bc", "plan.plan_freq=20"])
+    mppi = settings(
+        TINY_MODEL,
+        ["plan.samples=8", "plan.horizon=3", "plan.prior=bc", "plan.plan_freq=20", "plan.terminal_value=behaviour"],
+    )
     played = ["--episodes", "2", "--no-bc", *out, *runs]
     evaluate = ["evaluate", "run", "--episodes", "2", "--no-bc", "--json", "--quiet"]
     ready = (*clone, "--out", "run")

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,14 +64,11 @@ def become(job: dict[str, Any]) -> None:
     try:
         from orl_cli.main import app
 
-        app(job["words"], standalone_mode=False)
-        code = 0
-    except BaseException as error:
-        code = getattr(error, "exit_code", getattr(error, "code", 1))
-        if code == 1:
-            import traceback
-
-            traceback.print_exc()
+        app(job["words"])
+    except SystemExit as left:
+        code = left.code if isinstance(left.code, int) else 0
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

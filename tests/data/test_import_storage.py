@@ -17,7 +17,6 @@ from orl.data.publish import IMPORTING, RECORDING, REPLACED, work_folder
 from orl.errors import BusyError
 from orl.locking import locked
 
-
 LIMITED = """
 import resource, sys
 size = int(sys.argv.pop(1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,15 @@ def test_a_damaged_newest_one_is_passed_over_and_written_again(two: Checkpoints,
     assert sorted(os.listdir(folder)) == ["1", "2"]
 
 
+def test_steps_that_were_passed_over_do_not_count_among_the_two_that_are_kept(two: Checkpoints, tmp_path: Path) -> None:
+    two.save(9, items(9))
+    flip_a_bit(a_file_of(tmp_path / "checkpoints" / "9", "state"))
+    for step in (3, 4):
+        two.save(step, items(step))
+        assert two.latest() == step
+    assert sorted(os.listdir(tmp_path / "checkpoints")) == ["3", "4"]
+
+
 def test_where_every_one_is_damaged_the_run_does_not_quietly_begin_again(two: Checkpoints, tmp_path: Path) -> None:
     for step in "12":
         flip_a_bit(a_file_of(tmp_path / "checkpoints" / step, "model"))
@@ -87,6 +97,14 @@ def test_a_reader_minds_only_what_it_reads_and_changes_nothing(two: Checkpoints,
     assert sorted(os.listdir(folder)) == [f"{TEMPORARY}3", "1", "2"]
     Checkpoints(folder).close()  # whoever writes has the folder to himself
     assert sorted(os.listdir(folder)) == ["1", "2"]
+
+
+def test_an_item_that_a_copy_was_made_without_is_no_fault(two: Checkpoints, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / "checkpoints" / "2" / "state")
+    assert two.latest() == 2
+    assert read_latest(tmp_path / "checkpoints", model=TEMPLATE)[0] == 2
+    with pytest.raises(DataError, match="it has no item state"):
+        two.restore(2, state=TEMPLATE)
 
 
 def test_steps_from_before_there_were_seals_are_read(two: Checkpoints, tmp_path: Path) -> None:

@@ -56,7 +56,8 @@ class Checkpoints:
     def save(self, step: int, items: Mapping[str, Any]) -> None:
         """Write `items` as `step`; returns when they are on disk. A sound step that is already there is left alone.
 
-        The rows of the logs beside the folder are put on disk first: a step stands for them.
+        The rows of the logs beside the folder are put on disk first: a step stands for them. Later steps, which were
+        passed over, go, and earlier ones but the last.
 
         Raises:
             UnwritableError: the disk is full or read-only; the steps before are kept.
@@ -78,8 +79,11 @@ class Checkpoints:
         except BaseException:
             sweep(self._folder)
             raise
-        for old in steps(self._folder)[KEEP:]:
-            remove_folder(self._folder / str(old))
+        found = steps(self._folder)
+        kept = found[found.index(step) :][:KEEP]
+        for other in found:
+            if other not in kept:
+                remove_folder(self._folder / str(other))
 
     def restore(self, step: int, **templates: Any) -> dict[str, Any]:
         """The named items of `step`, each in the shape of its template (arrays, or shapes from `jax.eval_shape`).
@@ -142,7 +146,7 @@ def newest(folder: Path, items: tuple[str, ...] = ()) -> int | None:
 def fault(step: Path, items: tuple[str, ...] = ()) -> str | None:
     """What is wrong with the files of a step (of these items alone, if any are named), None where nothing is.
 
-    Steps from before there were seals count as sound.
+    Steps from before there were seals count as sound, and items that a copy was made without are no fault.
     """
     seal = step / SEAL
     if not seal.exists():
@@ -150,7 +154,8 @@ def fault(step: Path, items: tuple[str, ...] = ()) -> str | None:
     try:
         files = json.loads(seal.read_text(encoding="utf-8"))["files"]
         for name, (size, checksum) in files.items():
-            if items and name.split("/")[0] not in items:
+            item = name.split("/")[0]
+            if (items and item not in items) or not (step / item).exists():
                 continue
             if not (step / name).is_file():
                 return f"{name} is missing"
