@@ -16,6 +16,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,12 @@ class Crasher:
         self._child.stdin.close()
         self._child.wait()
 
-    def command(self, folder: Path, words: list[str] | tuple[str, ...], **kill: Any) -> dict[str, Any]:
-        """Run a command in a folder: its status, seconds and calls, what it printed, and its errors."""
+    def command(self, case: Case, folder: Path, words: Sequence[str], **kill: Any) -> dict[str, Any]:
+        """Run a command of a case in a folder: its status, seconds and calls, what it printed, and its errors."""
         assert self._child.stdin is not None
         assert self._child.stdout is not None
-        self._child.stdin.write(json.dumps({"words": list(words), "folder": str(folder), **kill}) + "\n")
+        job = {"words": list(words), "folder": str(folder), "datasets": case.datasets, **kill}
+        self._child.stdin.write(json.dumps(job) + "\n")
         self._child.stdin.flush()
         answer = json.loads(self._child.stdout.readline())
         out, err = (Path(f"{folder}.{name}").read_text() for name in ("out", "err"))
@@ -69,12 +71,12 @@ class Crasher:
             if case.files:
                 case.files(ready)
             for words in case.prepare:
-                done = self.command(ready, words)
+                done = self.command(case, ready, words)
                 assert done["status"] == 0, done["err"]
             for _ in range(2):  # the first one compiles; the second one's time is that of those to come
                 shutil.rmtree(folder, ignore_errors=True)
                 shutil.copytree(ready, folder)
-                done = self.command(folder, case.words)
+                done = self.command(case, folder, case.words)
                 assert done["status"] == 0, done["err"]
             self._whole[case.name] = {**done, "folder": folder, "ready": ready}
         return self._whole[case.name]
@@ -90,10 +92,10 @@ class Crasher:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(whole["ready"], folder)
         kill = {"seconds": share * whole["seconds"]} if kind == "time" else {"call": int(share * 2 * whole["calls"])}
-        killed = self.command(folder, case.words, **kill)
+        killed = self.command(case, folder, case.words, **kill)
         assert killed["status"] in (-signal.SIGKILL, 0), killed["err"]
         assert_readable(folder, case.interval)
-        again = self.command(folder, case.words)
+        again = self.command(case, folder, case.words)
         if case.there is not None and again["status"] != 0:
             assert case.there in again["err"], again["err"]
         else:

@@ -54,6 +54,7 @@ class Case:
         files: writes what else it reads into that folder.
         interval: of a run in `run`, rows of metrics (by `step`) between two checkpoints; None where there are none.
         there: what the same command says instead of a result where the killed one had got to the end.
+        datasets: where datasets are, within its folder; None: the log that the others learn from.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Case:
     files: Callable[[Path], None] | None = None
     interval: int | None = None
     there: str | None = None
+    datasets: str | None = None
 
 
 def cases() -> list[Case]:
@@ -85,21 +87,21 @@ def cases() -> list[Case]:
     calibrated = [*found[ALGORITHMS.index("mopo") + 2].words, "--penalty", "calibrated"]
     found.append(Case("train-policy calibrated", "train-policy", calibrated, (model,), interval=2 * EPOCH_STEPS))
     clone = ("train-policy", "-a", "bc", *data, *runs, "--steps", "20", "--seeds", "0:2", "--quiet", *settings(TRAIN))
-    beam = settings(TINY_SEQUENCE, TINY_BEAM, ["plan.plan_freq=20"])
+    beam = settings(TINY_SEQUENCE, TINY_BEAM, ["plan.plan_freq=2"])
     mppi = settings(
         TINY_MODEL,
-        ["plan.samples=8", "plan.horizon=3", "plan.prior=bc", "plan.plan_freq=20", "plan.terminal_value=behaviour"],
+        ["plan.samples=8", "plan.horizon=3", "plan.prior=bc", "plan.plan_freq=3", "plan.terminal_value=behaviour"],
     )
     played = ["--episodes", "2", "--no-bc", *out, *runs]
     evaluate = ["evaluate", "run", "--episodes", "2", "--no-bc", "--json", "--quiet"]
-    ready = (*clone, "--out", "run")
+    ready, again = (*clone, "--out", "run"), [*IMPORT, "--force"]
     return [
         *found,
         Case("plan beam", "plan", ["plan", *data, "-p", "beam", *played, *beam], (tokens,)),
         Case("plan mppi", "plan", ["plan", *data, "-p", "mppi", *played, *mppi], (model, clone)),
         Case("evaluate", "evaluate", evaluate, (ready,)),
-        Case("data import", "data import", IMPORT, files=write_table, there="is already in"),
-        Case("data import --force", "data import", [*IMPORT, "--force"], (tuple(IMPORT),), write_table),
+        Case("data import", "data import", IMPORT, files=write_table, there="is already in", datasets="minari"),
+        Case("data import --force", "data import", again, (tuple(IMPORT),), write_table, datasets="minari"),
         Case("tune", "tune", ["tune", *data, "-c", "candidates.toml", "-b", "24h", *out], files=write_candidates),
     ]
 

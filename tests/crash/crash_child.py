@@ -59,6 +59,8 @@ def become(job: dict[str, Any]) -> None:
     for number, name in ((0, os.devnull), (1, job["folder"] + ".out"), (2, job["folder"] + ".err")):
         os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC), number)  # what Python's streams write to
     os.chdir(job["folder"])
+    if job.get("datasets"):
+        os.environ["MINARI_DATASETS_PATH"] = job["datasets"]
     counter = watch_calls(Path(job["folder"]), job.get("call"))
     code = 1
     try:

@@ -144,8 +144,14 @@ def test_rows_are_on_disk_before_the_step_that_stands_for_them(
 ) -> None:
     (tmp_path / "metrics.jsonl").write_text("{}\n")
     synced: list[str] = []
+    publish = module.publish_folder
+
+    def published(built: Path, target: Path) -> None:
+        synced.append(target.name)
+        publish(built, target)
+
     monkeypatch.setattr(module, "sync_file", lambda file: synced.append(file.name))
-    monkeypatch.setattr(module, "publish_folder", lambda built, target: synced.append(target.name))
+    monkeypatch.setattr(module, "publish_folder", published)
     two.save(3, items(3))
     assert synced == ["metrics.jsonl", "3"]
 
