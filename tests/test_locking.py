@@ -7,7 +7,9 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,6 +80,27 @@ def test_a_lock_file_that_was_removed_meanwhile_is_made_anew(tmp_path: Path, mon
     with locked(tmp_path):
         assert len(calls) == 2
         assert (tmp_path / ".lock").exists()
+
+
+@pytest.mark.parametrize("moment", ["mkdir", "flock", "ftruncate"])
+def test_an_interruption_on_the_way_to_the_lock_leaves_nothing(
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal comes whenever it comes."""
+
+    def after(call: Callable[..., Any]) -> Callable[..., Any]:
+        def interrupted(*arguments: Any, **options: Any) -> Any:
+            call(*arguments, **options)
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+
+        return interrupted
+
+    owner = {"mkdir": Path, "flock": locking.fcntl, "ftruncate": locking.os}[moment]
+    monkeypatch.setattr(owner, moment, after(getattr(owner, moment)))
+    with pytest.raises(KeyboardInterrupt), locked(tmp_path / "run"):
+        pass
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_file_system_without_locks_is_used_with_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

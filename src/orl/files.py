@@ -71,7 +71,9 @@ def saving(path: Path) -> Iterator[None]:
 def unwritable(path: Path, error: OSError) -> UnwritableError:
     """`error`, met while writing `path`, as one line that says what to do about it."""
     remedy = "make it writable, or choose another place"
-    if error.errno in FULL:
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        remedy = "a file is in the way; choose another with --out"
+    elif error.errno in FULL:
         remedy = "what was saved before is kept; free some space, then the same command goes on"
     return UnwritableError(f"cannot write {path}: {error.strerror or error}; {remedy}")
 

@@ -38,16 +38,15 @@ def locked(folder: Path, name: str = LOCK, what: str | None = None) -> Iterator[
         BusyError: another process (or another thread) has it; names it. UnwritableError: the folder cannot be written.
     """
     made = [each for each in (folder, *folder.parents) if not each.exists()]
-    file = folder / name
-    with saving(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = _acquire(file, what or str(folder))
+    descriptor = None
     try:
+        with saving(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = _acquire(folder / name, what or str(folder))
         yield
     finally:
-        with suppress(OSError):  # gone with --force, or the file system turned read-only
-            file.unlink()
-        os.close(descriptor)
+        if descriptor is not None:
+            _release(folder / name, descriptor)
         with suppress(OSError):  # the first one that is not empty ends it
             for each in made:
                 each.rmdir()
@@ -57,17 +56,26 @@ def _acquire(file: Path, what: str) -> int:
     """An open, locked descriptor of `file`, which says who holds it."""
     while True:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
-        if not _lock(descriptor):
-            holder = os.read(descriptor, 200).decode("utf-8", "replace").strip()
-            os.close(descriptor)
-            raise BusyError(
-                f"{what} is in use by {holder or 'another process'}; wait until that is done, or work in another folder"
-            )
-        if _is_there(file, descriptor):
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-            return descriptor
+        try:
+            if not _lock(descriptor):
+                holder = os.read(descriptor, 200).decode("utf-8", "replace").strip() or "another process"
+                raise BusyError(f"{what} is in use by {holder}; wait until that is done, or work in another folder")
+            if _is_there(file, descriptor):
+                os.ftruncate(descriptor, 0)
+                os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+                return descriptor
+        except BaseException:  # an interruption too
+            _release(file, descriptor)
+            raise
         os.close(descriptor)  # its holder removed the file between our opening and our locking it
+
+
+def _release(file: Path, descriptor: int) -> None:
+    """Remove the lock file, if it is ours, and let go of it."""
+    with suppress(OSError):  # the file system may have turned read-only
+        if _lock(descriptor) and _is_there(file, descriptor):
+            file.unlink()
+    os.close(descriptor)
 
 
 def _lock(descriptor: int) -> bool:
