@@ -34,9 +34,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("kilobytes", [8, 60, 140])
+@pytest.mark.parametrize("kilobytes", [1, 60, 140])
 def test_an_import_on_a_full_disk_is_one_line_and_leaves_nothing(place: Path, tmp_path: Path, kilobytes: int) -> None:
-    """Real limits on the size of a file: met by the table (8 KB), or by HDF5, which would end the process."""
+    """Real limits on the size of a file: met by the table (1 KB), or by HDF5, which would end the process."""
     log = tmp_path / "log.csv"
     with log.open("w") as file:
         file.write("run,s,u,r\n")
