@@ -9,7 +9,7 @@ WORKERS ?= 2
 EARLIER ?= benchmarks/results/quick-cpu.json
 CRASH ?= runs/crash.json
 
-.PHONY: demo test slow crash lint types bench bench-check ranking build clean install
+.PHONY: demo test slow crash crash-sample lint types bench bench-check ranking build clean install
 
 install: $(READY)
 
@@ -29,6 +29,10 @@ slow: $(READY)
 	$(BIN)/python -m pytest -m slow
 
 # kills every command at 200 random moments and starts it again; goes on where it was stopped itself
+# twenty of the moments of `make crash`
+crash-sample: $(READY)
+	$(BIN)/python -m pytest -m crash tests/crash
+
 crash: $(READY)
 	PYTHONPATH=tests:tests/crash $(BIN)/python -m crash_campaign --out $(CRASH)
 

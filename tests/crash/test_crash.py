@@ -28,6 +28,7 @@ def crasher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crasher]:
     crasher.close()
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize(
     "index", range(len(MOMENTS)), ids=[f"{case.name}-{kind}-{share:.2f}" for case, kind, share in MOMENTS]
 )
