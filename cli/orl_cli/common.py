@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import time
@@ -13,8 +14,10 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
-from orl.errors import Interrupted, MissingError, OrlError, UsageError
+from orl.errors import Interrupted, MissingError, OrlError, UnwritableError, UsageError
+from orl.files import FULL, unwritable
 from orl_cli.console import error_line
+from orl_cli.signals import interruptible
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -73,15 +76,21 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         warnings.showwarning = _show_warning
         try:
-            return command(*args, **kwargs)
+            with interruptible():
+                return command(*args, **kwargs)
         except OrlError as error:
             if kwargs.get("debug"):
                 traceback.print_exc()
             error_line(str(error))
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            error_line("interrupted before anything needed saving")
+            error_line("interrupted; what was saved before is kept, and the same command goes on")
             raise typer.Exit(Interrupted.exit_code) from None
+        except OSError as error:
+            if error.errno not in (*FULL, errno.EROFS):
+                raise
+            error_line(str(unwritable(Path(error.filename or "the results"), error)))
+            raise typer.Exit(UnwritableError.exit_code) from None
 
     return run
 

@@ -18,6 +18,8 @@ from orl.errors import DataError, MissingError, UsageError
 from orl.evaluation.episodes import EnvSpec, make_envs, run_episodes
 from orl.evaluation.recorded_env import recorded_env
 from orl.evaluation.statistics import Summary, summarise
+from orl.files import sweep
+from orl.locking import locked
 from orl.mdp.rollout import model_returns
 from orl.mdp.step import make_step
 from orl.runs.directory import SCHEMA, RunDirectory, load_run, versions, write_json
@@ -57,7 +59,8 @@ def evaluate(
 
     Raises:
         DataError: not a policy run, without a checkpoint, or of data whose environment is refused (`recorded_env`).
-        UsageError: no environment is known for the data.
+        UsageError: no environment is known for the data, the run folder cannot be written to, or another process is at
+        this very evaluation.
         MissingError: the simulator is not installed.
     """
     reporter = reporter or Reporter()
@@ -71,6 +74,17 @@ def evaluate(
     logged_in = run.record["dataset"]["env_id"]
     if logged_in and env.env_id != logged_in:
         reporter.message(f"note: the data is from {logged_in}; references may not apply to {env.env_id}")
+    name = f"{env.env_id}-{episodes}x{seed}".replace("/", "-")
+    with locked(path / "eval", f".{name}.lock"):
+        sweep(path / "eval")
+        document = _evaluation(run, episodes, seed, env, reporter) | {"seconds": time.perf_counter() - began}
+        write_json(path / "eval" / f"{name}.json", document)
+    return document
+
+
+def _evaluation(run: RunDirectory, episodes: int, seed: int, env: EnvSpec, reporter: Reporter) -> dict[str, Any]:
+    """The document of `evaluate`, but for its seconds."""
+    path, reference = run.path, reference_of(run)
     algorithm, config = rebuild(run)
     stacked, best = stacked_params(run, "last"), stacked_params(run, "best")
     reporter.message(f"evaluating {path}: {len(config.seeds)} seeds x {episodes} episodes in {env.env_id}")
@@ -78,8 +92,7 @@ def evaluate(
     best_returns = played.returns
     if not _same(stacked, best):
         best_returns = play(run, algorithm.act, best, episodes, seed, env).returns
-    reference = reference_of(run)
-    document = {
+    return {
         "schema": SCHEMA,
         "run": str(path),
         "kind": "evaluation",
@@ -98,12 +111,7 @@ def evaluate(
         "behaviour": behaviour_of(run),
         "model_value": model_value(run, algorithm.act, stacked, played, env, reference),
         "versions": versions(),
-        "seconds": time.perf_counter() - began,
     }
-    folder = path / "eval"
-    folder.mkdir(exist_ok=True)
-    write_json(folder / f"{env.env_id}-{episodes}x{seed}.json".replace("/", "-"), document)
-    return document
 
 
 def play(

@@ -15,6 +15,7 @@ from orl.dynamics.ensemble import Ensemble, EnsembleParams
 from orl.dynamics.fit import FitData, FitState, compiled_epoch, finish_fit, fit_data, init_fit
 from orl.dynamics.report import holdout_report
 from orl.runs.checkpoints import read_latest
+from orl.runs.claim import claimed
 from orl.runs.config import FitRunConfig
 from orl.runs.directory import RunDirectory, check_folder, config_tree, is_finished, load_run, open_run
 from orl.runs.ensembles import ensemble_for, fresh_params, params_template
@@ -50,29 +51,23 @@ def fit_model(
     """Fit an ensemble and return the JSON document of `orl fit-model`; goes on where an earlier call stopped.
 
     Raises:
-        UsageError: the folder holds another run, or the memory is too small. DivergedError: a loss became non-finite.
-        Interrupted: SIGINT or SIGTERM came; the same call goes on from the checkpoint.
+        UsageError: the folder holds another run, is in use or cannot be written to, or the memory is too small.
+        DivergedError: a loss became non-finite. Interrupted: SIGINT or SIGTERM came; the same call goes on from the
+        checkpoint.
     """
     reporter, dataset = reporter or Reporter(), with_history(dataset, config.history)
     began = time.perf_counter()
     ensemble, termination = ensemble_for(config.model, dataset)
     check_folder(path, KIND, config, dataset_identity(dataset), force=force)
-    if force or not is_finished(path):
+    work = force or not is_finished(path)
+    if work:
         ensemble_plan(dataset, config).refuse_if_too_large()
     details = run_details(dataset, presets or []) | {"seeds": [config.seed], "termination": termination}
-    run = open_run(path, KIND, config, dataset_identity(dataset), details, force=force)
-    if not run.finished:
-        data = load_split(dataset, config.model.holdout_fraction, config.model.holdout_max_rows)
-        state = init_fit(ensemble, fresh_params(ensemble, model_keys(config.seed)[0], data.train))
-        sides = fit_data(state.params, data.train), fit_data(state.params, data.holdout)
-        holdout, starts = data.holdout, data.holdout_starts
-        del data  # the training rows are in the network's units from here on: no second copy through the epochs
-        state = _run_epochs(run, ensemble, state, config, sides, reporter)
-        params = finish_fit(ensemble, state)
-        reporter.message("judging the model on held-out episodes")
-        report = holdout_report(ensemble, params, holdout, starts)
-        result = {"holdout": report, "elites": np.asarray(params.elites).tolist(), "epochs": int(state.epoch)}
-        run.update(status="finished", result=result, seconds=time.perf_counter() - began)
+    with claimed(path, work):
+        run = open_run(path, KIND, config, dataset_identity(dataset), details, force=force)
+        if not run.finished:
+            result = _fit_and_judge(run, ensemble, dataset, config, reporter)
+            run.update(status="finished", result=result, seconds=time.perf_counter() - began)
     return fit_document(run, termination=run.record["termination"], history=config.history)
 
 
@@ -89,6 +84,22 @@ def load_model(path: str | Path) -> FittedModel:
     ensemble = Ensemble(config.model, sizes["obs_dim"], sizes["action_dim"], learned, config.history)
     _, items = read_latest(run.checkpoints, model=params_template(ensemble))
     return FittedModel(ensemble, items["model"], run.record["termination"], run.path)
+
+
+def _fit_and_judge(
+    run: RunDirectory, ensemble: Ensemble, dataset: Dataset, config: FitRunConfig, reporter: Reporter
+) -> dict[str, Any]:
+    """What the run's record says of the finished fit."""
+    data = load_split(dataset, config.model.holdout_fraction, config.model.holdout_max_rows)
+    state = init_fit(ensemble, fresh_params(ensemble, model_keys(config.seed)[0], data.train))
+    sides = fit_data(state.params, data.train), fit_data(state.params, data.holdout)
+    holdout, starts = data.holdout, data.holdout_starts
+    del data  # the training rows are in the network's units from here on: no second copy through the epochs
+    state = _run_epochs(run, ensemble, state, config, sides, reporter)
+    params = finish_fit(ensemble, state)
+    reporter.message("judging the model on held-out episodes")
+    report = holdout_report(ensemble, params, holdout, starts)
+    return {"holdout": report, "elites": np.asarray(params.elites).tolist(), "epochs": int(state.epoch)}
 
 
 def _run_epochs(

@@ -17,6 +17,7 @@ from orl.config import Preset, build
 from orl.data.episodes import Dataset
 from orl.data.split import SPLIT_SEED, split_by_episode
 from orl.runs.checkpoints import read_latest
+from orl.runs.claim import claimed
 from orl.runs.config import SequenceRunConfig
 from orl.runs.directory import RunDirectory, check_folder, config_tree, is_finished, load_run, open_run
 from orl.runs.epochs import Fit, run_epochs
@@ -56,23 +57,26 @@ def fit_sequence(
     """Fit a sequence model and return the JSON document; goes on where an earlier call stopped.
 
     Raises:
-        UsageError: the folder holds another run, or the memory is too small. DivergedError: a loss became non-finite.
-        Interrupted: SIGINT or SIGTERM came; the same call goes on from the checkpoint.
+        UsageError: the folder holds another run, is in use or cannot be written to, or the memory is too small.
+        DivergedError: a loss became non-finite. Interrupted: SIGINT or SIGTERM came; the same call goes on from the
+        checkpoint.
     """
     reporter = reporter or Reporter()
     began = time.perf_counter()
     model = SequenceModel(config.model, dataset.spec.obs_dim, dataset.spec.action_dim)
     details = run_details(dataset, presets or []) | {"seeds": [config.seed]}
     check_folder(path, KIND, config, dataset_identity(dataset), force=force)
-    if force or not is_finished(path):
+    work = force or not is_finished(path)
+    if work:
         sequence_plan(dataset, config).refuse_if_too_large()
-    run = open_run(path, KIND, config, dataset_identity(dataset), details, force=force)
-    if not run.finished:
-        params, stores, root = _prepare(dataset, config, model, reporter)
-        state = _run_epochs(run, model, params, root, stores, reporter)
-        fitted = finish_fit(model, params, state)
-        result = {"holdout": holdout_report(model, fitted, *stores), "epochs": int(state.epoch)}
-        run.update(status="finished", result=result, seconds=time.perf_counter() - began)
+    with claimed(path, work):
+        run = open_run(path, KIND, config, dataset_identity(dataset), details, force=force)
+        if not run.finished:
+            params, stores, root = _prepare(dataset, config, model, reporter)
+            state = _run_epochs(run, model, params, root, stores, reporter)
+            fitted = finish_fit(model, params, state)
+            result = {"holdout": holdout_report(model, fitted, *stores), "epochs": int(state.epoch)}
+            run.update(status="finished", result=result, seconds=time.perf_counter() - began)
     return fit_document(run)
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 
 from orl.errors import DataError, UsageError
+from orl.files import saving
 from orl.runs.config import PolicyRunConfig
 from orl.runs.directory import SCHEMA, RunDirectory, load_run, read_json, write_json
 from orl.runs.model_supply import params_digest
@@ -124,10 +125,8 @@ def keep(candidate: Candidate, key: str, document: Mapping[str, Any]) -> None:
     """Write the candidate's document into its run folder, in place of one under another key.
 
     Raises:
-        UsageError: the folder cannot be written to.
+        UnwritableError: the folder cannot be written to.
     """
-    try:
+    with saving(candidate.file):
         candidate.file.parent.mkdir(exist_ok=True)
-        write_json(candidate.file, {"schema": SCHEMA, "key": key, "candidate": document})
-    except OSError as error:
-        raise UsageError(f"cannot write {candidate.file}: {error.strerror}; make the run folder writable") from None
+    write_json(candidate.file, {"schema": SCHEMA, "key": key, "candidate": document})

@@ -14,6 +14,8 @@ import numpy as np
 from orl.algorithms import ALGORITHMS
 from orl.data.episodes import Dataset
 from orl.errors import DataError, UsageError
+from orl.files import TEMPORARY, publish_folder, saving
+from orl.locking import LOCK
 from orl.runs.config import FitRunConfig, PolicyRunConfig, SequenceRunConfig
 from orl.runs.directory import load_run
 from orl.runs.fit_model import FittedModel, fit_model, load_model
@@ -117,10 +119,12 @@ def keep_run(source: Path, target: Path) -> None:
     if (target / "run.json").exists():
         return
     _refuse_links(source)
-    temporary = target.with_name(f"{target.name}.partial")
-    shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(source, temporary, ignore=shutil.ignore_patterns("state", "timings.jsonl", "eval"))
-    temporary.rename(target)
+    temporary = target.with_name(f"{TEMPORARY}{target.name}")
+    left_out = shutil.ignore_patterns("state", "timings.jsonl", "eval", LOCK, f"{TEMPORARY}*")
+    with saving(target):
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.copytree(source, temporary, ignore=left_out)
+        publish_folder(temporary, target)
 
 
 def _refuse_links(folder: Path) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 from orl.config import as_tree
 from orl.errors import Interrupted
 from orl.evaluation.ope.methods import FQE
+from orl.files import sweep
+from orl.locking import locked
 from orl.runs.directory import SCHEMA, versions
 from orl.runs.interrupt import stop_requested
 from orl.runs.judged import Candidate, keep, kept, key_of, open_candidates
@@ -45,7 +47,8 @@ def ope(
 
     Raises:
         DataError: not a policy run, or its data is not there any more, or has too few episodes. UsageError: no such
-            seed, or a run named twice. Interrupted: SIGINT or SIGTERM came; the same call goes on.
+            seed, a run named twice, or one whose folder is in use or cannot be written to. Interrupted: SIGINT or
+            SIGTERM came; the same call goes on.
     """
     reporter, began = reporter or Reporter(), time.perf_counter()
     settings = settings or OpeConfig()
@@ -88,8 +91,10 @@ def _judged(
     key = key_of(candidate, as_tree(replace(settings, discount=None)), model_identity(model))
     found = None if force else kept(candidate, key, reporter)
     if found is None:
-        found = judge_candidate(candidate, logs.of(candidate), model, models)
-        keep(candidate, key, found)
+        with locked(candidate.file.parent, f".{candidate.seed}.lock"):
+            sweep(candidate.file.parent)
+            found = judge_candidate(candidate, logs.of(candidate), model, models)
+            keep(candidate, key, found)
     verdict = verdict_of(found)
     plain = verdict._asdict() | {"pair": None if verdict.pair is None else list(verdict.pair)}
     who = {"run": str(candidate.run.path), "label": candidate.label, "seed": candidate.seed}

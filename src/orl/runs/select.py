@@ -10,6 +10,7 @@ from typing import Any
 from orl.config import as_tree
 from orl.errors import UsageError
 from orl.evaluation.ope.score import Choice, Contender, choose
+from orl.files import saving
 from orl.runs.directory import SCHEMA, versions, write_json
 from orl.runs.judged import DISCOUNT, Candidate, open_candidates, same_data
 from orl.runs.judged_document import certainty_of, model_is_heard
@@ -131,7 +132,5 @@ def _who(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _make_folder(path: Path) -> None:
-    try:
+    with saving(path):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot make the folder {path}: {error.strerror}; choose another with --out") from None

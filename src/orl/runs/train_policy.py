@@ -19,6 +19,7 @@ from orl.data.normalise import fit_normaliser, identity_normaliser
 from orl.errors import Interrupted, UsageError
 from orl.evaluation.episodes import EnvSpec
 from orl.runs.checkpoints import Checkpoints
+from orl.runs.claim import claimed
 from orl.runs.config import FitRunConfig, PolicyRunConfig, resolve_policy
 from orl.runs.directory import RunDirectory, check_folder, config_tree, is_finished, load_run, open_run, slug, versions
 from orl.runs.evaluate import usable_environment
@@ -82,9 +83,10 @@ def train_policy(
         trust_env: make it as recorded, even where that runs code which the log names.
 
     Raises:
-        UsageError: the folder holds another run, the memory is too small, the algorithm has no such penalty, or `init`
-        has other networks. DataError: the model or `init` belongs to another dataset, or no penalty covers that share.
-        DivergedError: a loss became non-finite. Interrupted: SIGINT or SIGTERM came.
+        UsageError: the folder holds another run, is in use or cannot be written to, the memory is too small, the
+        algorithm has no such penalty, or `init` has other networks. DataError: the model or `init` belongs to another
+        dataset, or no penalty covers that share. DivergedError: a loss became non-finite. Interrupted: SIGINT or
+        SIGTERM came.
     """
     reporter = reporter or Reporter()
     config = with_settings_of(model, config)
@@ -102,33 +104,35 @@ def train_policy(
         init = path / INIT
     initial = None if init is None else initial_policy(dataset, config, init)
     program = program_of(config, dataset)
-    if force or not is_finished(path):
+    work = force or not is_finished(path)
+    if work:
         policy_plan(dataset, config, program).refuse_if_too_large()
-    fitted = None
-    if ALGORITHMS[config.algorithm].needs_model:
-        if model is None and not force and (path / "model" / "run.json").exists():
-            model = path / "model"
-        fitted = model_for(dataset, config, root, model, reporter)
-    if penalty_share is not None and fitted is not None and figures is None:
-        figures = calibrated_penalty(dataset, config, fitted, penalty_share, reporter)
-        config = with_penalty(config, figures)
-        program = program_of(config, dataset)
-    details = run_details(dataset, presets or []) | {
-        "seeds": list(config.seeds),
-        "termination": fitted.termination if fitted else None,
-        "began_as": initial and {"run": str(initial.path), "seeds": list(initial.seeds)},
-        "penalty": figures,
-    }
-    identity = dataset_identity(dataset) | {"model": model_identity(fitted)}
-    identity |= {"init": initial and params_digest(initial.params)}
-    run = open_run(path, KIND, config, identity, details, force=force)
-    if not run.finished:
-        if fitted is not None:
-            keep_model(fitted, run.path / "model")
-        if initial is not None:
-            keep_run(initial.path, run.path / INIT)
-        env = usable_environment(run, reporter, trust_env) if simulator else None
-        _train(_prepare(run, dataset, config, program, fitted, initial, env, reporter))
+    with claimed(path, work):  # before a model is fitted for it, and until it is done
+        fitted = None
+        if ALGORITHMS[config.algorithm].needs_model:
+            if model is None and not force and (path / "model" / "run.json").exists():
+                model = path / "model"
+            fitted = model_for(dataset, config, root, model, reporter)
+        if penalty_share is not None and fitted is not None and figures is None:
+            figures = calibrated_penalty(dataset, config, fitted, penalty_share, reporter)
+            config = with_penalty(config, figures)
+            program = program_of(config, dataset)
+        details = run_details(dataset, presets or []) | {
+            "seeds": list(config.seeds),
+            "termination": fitted.termination if fitted else None,
+            "began_as": initial and {"run": str(initial.path), "seeds": list(initial.seeds)},
+            "penalty": figures,
+        }
+        identity = dataset_identity(dataset) | {"model": model_identity(fitted)}
+        identity |= {"init": initial and params_digest(initial.params)}
+        run = open_run(path, KIND, config, identity, details, force=force)
+        if not run.finished:
+            if fitted is not None:
+                keep_model(fitted, run.path / "model")
+            if initial is not None:
+                keep_run(initial.path, run.path / INIT)
+            env = usable_environment(run, reporter, trust_env) if simulator else None
+            _train(_prepare(run, dataset, config, program, fitted, initial, env, reporter))
     return document(run)
 
 

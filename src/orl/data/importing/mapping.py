@@ -11,6 +11,7 @@ from orl.config import Tree, build, read_toml, to_toml
 from orl.data.local import is_dataset_id
 from orl.data.pendulum import RECIPES
 from orl.errors import UsageError
+from orl.files import write_text
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,8 @@ def read_mapping(file: Path | None, flags: Tree) -> Mapping:
 
 
 def save_mapping(mapping: Mapping, file: Path) -> None:
-    """Write a TOML file that `read_mapping` reads."""
-    try:
-        file.write_text(to_toml(mapping), encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"--save-mapping: cannot write {file}: {error.strerror}") from None
+    """Write a TOML file that `read_mapping` reads; an UnwritableError where the folder cannot be written to."""
+    write_text(file, to_toml(mapping))
 
 
 def _refuse_outside(file: Path, names: Any) -> None:

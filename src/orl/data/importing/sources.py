@@ -22,6 +22,7 @@ from orl.data.importing.leaves import Leaf, as_text, leaves_of
 from orl.data.local import did_you_mean
 from orl.data.readers.limits import refuse_bomb
 from orl.errors import DataError
+from orl.files import storage_error
 
 ROW = "@row"
 KINDS = {
@@ -111,6 +112,8 @@ def broken_file(path: Path, file: Path, kind: str) -> Iterator[None]:
     try:
         yield
     except (pl.exceptions.PolarsError, OSError) as error:
+        if full := storage_error(str(error)):  # not the file that is read is at fault, but the disk written to
+            raise full from None
         reason = str(error).strip().splitlines()
         fault = None
         with suppress(csv.Error):
