@@ -8,7 +8,7 @@ import os
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
 
@@ -25,6 +25,7 @@ R = TypeVar("R")
 DEFAULT_ROOT = Path("runs")
 DEFAULT_DATASET = "orl/pendulum/mixed-v0"
 DEFAULT_ALGORITHM = "mopo"
+LONGEST = 1000  # characters of a message on stderr
 
 Dataset = Annotated[
     str | None,
@@ -81,7 +82,7 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
         except OrlError as error:
             if kwargs.get("debug"):
                 traceback.print_exc()
-            error_line(str(error))
+            error_line(_told(error, kwargs))
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
             error_line("interrupted; what was saved before is kept, and the same command goes on")
@@ -93,6 +94,17 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(UnwritableError.exit_code) from None
 
     return run
+
+
+def _told(error: OrlError, options: Mapping[str, Any]) -> str:
+    """The message, with the file of settings that were given where these may be at fault and it is not named.
+
+    Its middle is left out where it is long: it may show a value from a file.
+    """
+    text, file = str(error), options.get("config") or options.get("mapping")
+    if type(error) is UsageError and file is not None and str(file) not in text:
+        text += f" (settings: {file})"
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
 
 
 def _show_warning(message: Any, category: type[Warning], *rest: Any, **more: Any) -> None:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
+from orl.documents import brief
 from orl.errors import UsageError
 
 T = TypeVar("T")
@@ -42,7 +43,7 @@ def build(cls: type[T], values: Tree, prefix: str = "") -> T:
     except ValidationError as error:
         first = error.errors()[0]
         key = prefix + ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"setting {key} = {first['input']!r}: {first['msg'].lower()}") from None
+        raise UsageError(f"setting {key} = {brief(repr(first['input']))}: {first['msg'].lower()}") from None
 
 
 def merge(base: Tree, over: Tree) -> Tree:
@@ -61,7 +62,7 @@ def parse_assignment(text: str) -> Tree:
         raise UsageError(f"--set {text}: expected key=value, such as agent.penalty_coef=2.5")
     try:
         parsed: Any = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         parsed = value
     for key in reversed(path.strip().split(".")):
         parsed = {key: parsed}
@@ -74,8 +75,10 @@ def read_toml(path: Path) -> Tree:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"cannot read the settings file {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}") from None
+    except ValueError as error:  # also of bytes that are no UTF-8, and of numbers of thousands of digits
+        raise UsageError(f"{path} is not valid TOML: {brief(str(error))}") from None
+    except RecursionError:
+        raise UsageError(f"{path} is not valid TOML: lists or tables are nested too deeply") from None
 
 
 def as_tree(config: Any) -> Tree:
@@ -161,8 +164,8 @@ def _refuse_unknown(cls: Any, values: Tree, prefix: str) -> None:
     known = {field.name for field in fields(cls)}
     for key, value in values.items():
         if key not in known:
-            raise UsageError(f"unknown setting {prefix}{key}{did_you_mean(key, known)}")
+            raise UsageError(f"unknown setting {prefix}{brief(key)}{did_you_mean(key, known)}")
         if is_dataclass(hints[key]):
             if not isinstance(value, dict):
-                raise UsageError(f"setting {prefix}{key} is a table of settings, not {value!r}")
+                raise UsageError(f"setting {prefix}{key} is a table of settings, not {brief(repr(value))}")
             _refuse_unknown(hints[key], value, f"{prefix}{key}.")

@@ -20,6 +20,7 @@ from corpus import Broken, broken
 HERE = Path(__file__).parent
 SECONDS = 30.0  # of one file, with room for a machine that does other things as well
 BYTES = 2 * 2**30
+WARM = 40  # cases before the memory that is there then counts as the process's own
 LONGEST = 1200  # characters of a message
 NAMELESS = ("data list",)  # goes over everything there is, with a note for what is left out
 
@@ -41,6 +42,7 @@ class Reader:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.starts = 0
+        self.fingerprint = ""  # of the sound log
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -53,15 +55,15 @@ class Reader:
             "HOME": str(self.folder),
             "TMPDIR": str(self.folder),
         }
-        log = open(self.folder / "child.log", "ab")
         words = [sys.executable, str(HERE / "child.py"), str(self.folder), str(BYTES / 2**30)]
-        self._process = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment, cwd=self.folder
-        )
-        log.close()
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with (self.folder / "child.log").open("ab") as log:
+            self._process = subprocess.Popen(words, **pipes, stderr=log, env=environment, cwd=self.folder)
         self.starts += 1
-        if not (self._answer(300.0) or {}).get("ready"):
+        ready = self._answer(300.0)
+        if ready is None:
             raise RuntimeError((self.folder / "child.log").read_text()[-2000:])
+        self.fingerprint = ready["fingerprint"]
 
     def read(self, request: dict[str, Any]) -> dict[str, Any]:
         """The answer to a request; {"fault": ...} where there was none, and the next one gets a new process."""
@@ -116,13 +118,21 @@ def run_case(child: Reader, kind: str, seed: int, runs: dict[str, dict[str, byte
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
         path = folder / "runs" / "data" / case.main if kind.startswith("run") else folder / case.main
-        request = {"format": kind, "path": str(path), "minari": str(folder / "minari"), "warm": 5}
+        request = {
+            "format": kind,
+            "path": str(path),
+            "minari": str(folder / "minari"),
+            "folder": str(folder),
+            "warm": 5,
+        }
         answer = child.read(request)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     calls = [Call(*each) for each in answer.get("calls", [])]
     used, seconds = answer.get("bytes", 0), answer.get("seconds", SECONDS)
-    fault = answer.get("fault") or fault_of(case, calls, path) or (f"{used:,} bytes" if used > BYTES else "")
+    fault = (
+        answer.get("fault") or fault_of(case, calls, child.fingerprint) or (f"{used:,} bytes" if used > BYTES else "")
+    )
     return Verdict(seed, case.how, {each.door: each.code for each in calls}, seconds, used, fault)
 
 
@@ -135,7 +145,7 @@ class Call(NamedTuple):
     err: str
 
 
-def fault_of(case: Broken, calls: list[Call], path: Path) -> str:
+def fault_of(case: Broken, calls: list[Call], fingerprint: str) -> str:
     """What no reading of a broken file may do; "" where all is as it should be."""
     codes = {call.door: call.code for call in calls}
     for call in calls:
@@ -143,7 +153,7 @@ def fault_of(case: Broken, calls: list[Call], path: Path) -> str:
             return f"{call.door}: code {call.code}, {' | '.join(call.err.strip().splitlines()[-3:])}"
         lines = [line for line in call.err.splitlines() if not line.startswith("orl: note:")]
         if call.code and not (call.door == "data check" and call.out):  # which reports on stdout
-            message = fault_of_message(lines, path)
+            message = fault_of_message(lines, names_of(case))
             if message:
                 return f"{call.door}: {message}"
         if call.code and call.door in NAMELESS:
@@ -152,16 +162,23 @@ def fault_of(case: Broken, calls: list[Call], path: Path) -> str:
             return f"{call.door}: parameters that are no numbers were accepted"
     if codes.get("data show") and codes.get("data check") == 0:
         return "load refuses what the check lets pass"
+    shown = next((call.out for call in calls if call.door == "data show" and not call.code), None)
+    if case.same and shown and json.loads(shown)["fingerprint"] != fingerprint:
+        return "accepted as another log, though there are checksums"
     if case.fatal and codes.get("data show") == 0:
         return "accepted, though it cannot be a log"
     return ""
 
 
-def fault_of_message(lines: list[str], path: Path) -> str:
-    """A refusal is one line that names the file; of a Minari dataset its id does."""
+def names_of(case: Broken) -> list[str]:
+    """What names the file at fault: its own name, and the id of a Minari dataset."""
+    return [case.main or sound.ID, sound.ID, *(name for name in case.files if "/" not in name)]
+
+
+def fault_of_message(lines: list[str], names: list[str]) -> str:
+    """A refusal is one line that names the file."""
     if len(lines) != 1 or not lines[0].startswith("orl: "):
         return f"{len(lines)} lines: {' | '.join(lines)[:300]}"
     if len(lines[0]) > LONGEST:
         return f"a message of {len(lines[0])} characters: {lines[0][:200]}"
-    names = (path.name, sound.ID) if path.name != "case" else (sound.ID,)
     return "" if any(name in lines[0] for name in names) else f"names no file: {lines[0][:300]}"

@@ -2,7 +2,8 @@
 
     python child.py FOLDER GIGABYTES
 
-Its first line says where sound runs were made in FOLDER. Then it takes lines {"format", "path", "minari"}.
+Its first line gives the fingerprint of the sound log, once sound runs were made in FOLDER. Then it takes lines
+{"format", "path", "folder", "warm"}.
 """
 
 from __future__ import annotations
@@ -61,15 +62,19 @@ def main(folder: Path, gigabytes: float) -> None:
     if not (folder / "policy").exists():
         make_runs(folder)
     os.environ["FUZZ_LOG"] = str(folder / "log.npz")
-    from doors import DOORS
+    from doors import DOORS, call
 
-    print(json.dumps({"ready": True}), file=talk, flush=True)
+    from orl_cli.data import show
+
+    sound_log = json.loads(call("data show", show, os.environ["FUZZ_LOG"], json=True).out)
+    print(json.dumps({"fingerprint": sound_log["fingerprint"]}), file=talk, flush=True)
     for served, line in enumerate(sys.stdin):
         case = json.loads(line)
         if served == case["warm"] and memory("VmSize"):
             limit = memory("VmSize") + int(gigabytes * 2**30)
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-        os.environ["MINARI_DATASETS_PATH"] = case["minari"]
+        os.environ["MINARI_DATASETS_PATH"] = os.path.join(case["folder"], "minari")
+        os.chdir(case["folder"])
         forget_peak()
         before, began = memory("VmRSS") or 0, time.perf_counter()
         calls = [done for doors in DOORS[case["format"]] for done in doors(Path(case["path"]))]

@@ -9,7 +9,7 @@ import json
 import tomllib
 import zlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import sound_files as sound
@@ -175,6 +175,8 @@ def _checkpoint(rng: Rng, runs: dict[str, dict[str, bytes]]) -> Broken:
     if not rng.integers(8):
         files.pop(file)
         return _run(name, files, file, None, "missing")
+    if rng.integers(2):  # as written before there were seals: what reads the arrays has to notice by itself
+        files = {path: content for path, content in files.items() if not path.endswith("/seal.json") or path == file}
     try:
         tree = json.loads(files[file])
     except ValueError:

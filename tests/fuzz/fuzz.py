@@ -11,9 +11,10 @@ import argparse
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
-from campaign import Verdict, reader, run_case
+from campaign import Reader, Verdict, reader, run_case
 from corpus import FORMATS, broken
 
 MEGABYTE = 2**20
@@ -21,16 +22,15 @@ MEGABYTE = 2**20
 
 def summary(verdicts: dict[str, list[Verdict]]) -> str:
     """A line for each format: files, exit codes of all commands together, worst time, most memory, faults."""
-    lines = [f"{'format':<16} {'files':>5} {'code 0':>7} {'code 2':>7} {'code 3':>7} {'others':>7} {'worst':>7} {'most memory':>12} {'faults':>7}"]
+    names = ("files", "code 0", "code 2", "code 3", "others", "worst", "most memory", "faults")
+    lines = [f"{'format':<16}" + "".join(f"{name:>12}" for name in names)]
     for kind, found in verdicts.items():
         codes = Counter(code for verdict in found for code in verdict.codes.values())
         others = sum(count for code, count in codes.items() if code not in (0, 2, 3))
         worst, most = max(each.seconds for each in found), max(each.bytes for each in found) / MEGABYTE
         faults = sum(bool(each.fault) for each in found)
-        lines.append(
-            f"{kind:<16} {len(found):>5} {codes[0]:>7} {codes[2]:>7} {codes[3]:>7} {others:>7} {worst:>5.1f} s "
-            f"{most:>9.0f} MB {faults:>7}"
-        )
+        cells = (len(found), codes[0], codes[2], codes[3], others, f"{worst:.1f} s", f"{most:.0f} MB", faults)
+        lines.append(f"{kind:<16}" + "".join(f"{cell:>12}" for cell in cells))
     return "\n".join(lines)
 
 
@@ -47,18 +47,23 @@ def main() -> int:
         if options.show:
             return show(*options.show, runs)
         for kind in options.format or FORMATS:
-            verdicts[kind] = []
-            began = time.monotonic()
-            for seed in range(options.seed, options.seed + options.files):
-                verdicts[kind].append(verdict := run_case(child, kind, seed, runs))
-                if verdict.fault:
-                    print(f"\r{kind} {seed} ({verdict.how}): {verdict.fault}", flush=True)
-                done, each = seed - options.seed + 1, time.monotonic() - began
-                print(f"\r{kind}: {done}/{options.files}, {done / each:.1f}/s ", end="", file=sys.stderr, flush=True)
-            print(file=sys.stderr)
+            verdicts[kind] = list(progress(kind, child, range(options.seed, options.seed + options.files), runs))
     print(summary(verdicts))
     print(f"the reader was started {child.starts} time{'s' * (child.starts > 1)}")
     return int(any(verdict.fault for found in verdicts.values() for verdict in found))
+
+
+def progress(kind: str, child: Reader, seeds: range, runs: dict[str, dict[str, bytes]]) -> Iterator[Verdict]:
+    """The verdicts of a format one by one; each fault on a line of its own."""
+    began = time.monotonic()
+    for done, seed in enumerate(seeds, start=1):
+        verdict = run_case(child, kind, seed, runs)
+        if verdict.fault:
+            print(f"{kind} {seed} ({verdict.how}): {verdict.fault}", flush=True)
+        rate = done / max(time.monotonic() - began, 1e-9)
+        print(f"\r{kind}: {done}/{len(seeds)}, {rate:.1f}/s ", end="", file=sys.stderr, flush=True)
+        yield verdict
+    print(file=sys.stderr)
 
 
 def show(kind: str, seed: str, folder: str, runs: dict[str, dict[str, bytes]]) -> int:

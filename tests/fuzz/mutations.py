@@ -178,10 +178,13 @@ def written(text: str) -> str:
 def of_json(rng: Rng, document: Any) -> tuple[bytes, str]:
     """A JSON document with a fault in a value, in its text or in its bytes."""
     text = json.dumps(document, indent=1)
-    kind = int(rng.integers(6))
+    kind = int(rng.integers(7))
     if kind == 0:
         return of_bytes(rng, text.encode())
     if kind == 1:
         return of_text(rng, text)
+    if kind == 2 and isinstance(document, dict) and not rng.integers(3):
+        key = str(rng.choice(list(document)))
+        return f"{text[:-1]}, {json.dumps(key)}: {json.dumps(VALUES[int(rng.integers(14))])}}}".encode(), f"{key} twice"
     changed, how = of_tree(rng, document)
     return written(json.dumps(changed)).encode(), how

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import re
 from pathlib import Path
 from typing import Any
 
+from orl.documents import parse_json
 from orl.errors import DataError
 
 _ID = re.compile(r"[-\w]+(?:/[-\w]+)*-v\d+")
@@ -55,10 +55,10 @@ def read_metadata(dataset_id: str) -> dict[str, Any]:
     """
     file = data_folder(dataset_id) / "metadata.json"
     try:
-        metadata = json.loads(file.read_text(encoding="utf-8"))
+        metadata = parse_json(file.read_bytes(), finite=False)
     except FileNotFoundError:
         raise DataError(missing_message(dataset_id, local_ids())) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{dataset_id}: cannot read {file} ({error}); fetch or record the dataset again") from None
     if not isinstance(metadata, dict):
         raise DataError(f"{dataset_id}: {file} is not a JSON object; fetch or record the dataset again")

@@ -7,13 +7,13 @@ registry already, and settings that are plain values, are used. Whatever else it
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
 
+from orl.documents import parse_json
 from orl.errors import DataError
 from orl.evaluation.episodes import FORWARDING_IDS, EnvSpec
 
@@ -98,8 +98,8 @@ def _is_plain(value: Any, depth: int = _DEPTH) -> bool:
 
 def _parsed(text: Any) -> dict[str, Any]:
     try:
-        spec = json.loads(text) if isinstance(text, str) else {}
-    except (ValueError, RecursionError):
+        spec = parse_json(text, finite=False) if isinstance(text, str) else {}
+    except ValueError:
         spec = {}
     return spec if isinstance(spec, dict) else {}
 

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from orl.documents import brief, parse_json
 from orl.errors import DataError
 from orl.files import (
     TEMPORARY,
@@ -124,7 +125,8 @@ def read_latest(folder: Path, **templates: Any) -> tuple[int, dict[str, Any]]:
 
 def steps(folder: Path) -> list[int]:
     """The steps in a folder, newest first, damaged ones among them."""
-    return sorted((int(each.name) for each in folder.iterdir() if each.name.isdigit()), reverse=True)
+    names = [each.name for each in folder.iterdir()]
+    return sorted((int(name) for name in names if name.isascii() and name.isdigit()), reverse=True)
 
 
 def newest(folder: Path, items: tuple[str, ...] = ()) -> int | None:
@@ -152,7 +154,7 @@ def fault(step: Path, items: tuple[str, ...] = ()) -> str | None:
     if not seal.exists():
         return None if (step / "_CHECKPOINT_METADATA").exists() else "it is not complete"
     try:
-        files = json.loads(seal.read_text(encoding="utf-8"))["files"]
+        files = parse_json(seal.read_bytes())["files"]
         for name, (size, checksum) in files.items():
             item = name.split("/")[0]
             if (items and item not in items) or not (step / item).exists():
@@ -210,7 +212,7 @@ def _restore(orbax: ocp.Checkpointer, folder: Path, step: int, templates: Mappin
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return brief(str(error)) or type(error).__name__
 
 
 def _difference(step: Path, templates: Mapping[str, Any]) -> str | None:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import math
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from orl.config import as_tree, completed, read_toml, to_toml
+from orl.documents import brief, parse_json
 from orl.errors import DataError, UsageError
 from orl.files import TEMPORARY, append_text, saving, write_text
 from orl.locking import LOCK
 from orl.runs.claim import clear_folder
+from orl.runs.run_record import Record, checked_record
 
+T = TypeVar("T")
 SCHEMA = 1
 PACKAGES = ("orl", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "minari", "gymnasium")
 
@@ -44,10 +47,10 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """The document at `path`, or a DataError that names it."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(path.read_bytes())
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise DataError(f"{path} is not valid JSON ({error})") from None
     if not isinstance(document, dict):
         raise DataError(f"{path} does not hold a JSON object")
@@ -75,7 +78,10 @@ class RunDirectory:
     @property
     def history(self) -> int:
         """How many past observations and actions the run's networks see."""
-        return int(config_tree(self.path).get("history", 0))
+        depth = config_tree(self.path).get("history", 0)
+        if type(depth) is not int or depth < 0:
+            raise DataError(f"{self.path}/config.toml: history = {brief(repr(depth))}: a whole number from 0 is needed")
+        return depth
 
     @property
     def checkpoints(self) -> Path:
@@ -166,7 +172,7 @@ def load_run(path: Path, kind: str | None = None) -> RunDirectory:
     lacking = [key for key in ("kind", "status") if key not in record]
     if lacking:
         raise DataError(f"{path}/run.json is damaged: it lacks {', '.join(lacking)}")
-    return RunDirectory(path, record)
+    return RunDirectory(path, checked_record(path / "run.json", record))
 
 
 def check_schema(path: Path, record: Mapping[str, Any]) -> None:
@@ -221,9 +227,18 @@ def _size(data: Mapping[str, Any]) -> str:
 def config_tree(path: Path) -> dict[str, Any]:
     """The settings in a run folder as plain values; a DataError where config.toml is missing or broken."""
     try:
-        return read_toml(path / "config.toml")
+        return Record(path / "config.toml", read_toml(path / "config.toml"))
     except UsageError as error:
         raise DataError(str(error)) from None
+
+
+def settings_of(path: Path, read: Callable[[dict[str, Any]], T]) -> T:
+    """The settings in a run folder as `read` makes them of plain values; a DataError that names the file."""
+    tree = config_tree(path)
+    try:
+        return read(tree)
+    except UsageError as error:
+        raise DataError(f"{path}/config.toml: {error}") from None
 
 
 def flat_settings(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -235,10 +250,20 @@ def flat_settings(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _complete_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a log; what a killed process left of a last one is no row.
+
+    Raises:
+        DataError: another line holds no row with a step.
+    """
     if not path.exists():
         return
-    for line in path.read_text(encoding="utf-8").splitlines():
+    lines = path.read_bytes().splitlines()
+    for number, line in enumerate(lines, start=1):
         try:
-            yield json.loads(line)
-        except json.JSONDecodeError:
-            return
+            row, fault = parse_json(line), "is no JSON object with a whole number as step"
+        except ValueError as error:
+            row, fault = None, f"is not valid JSON ({error})"
+        if isinstance(row, dict) and type(row.get("step")) is int:
+            yield row
+        elif number < len(lines):
+            raise DataError(f"{path}: line {number} {fault}; remove that line")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from orl.dynamics.report import holdout_report
 from orl.runs.checkpoints import read_latest
 from orl.runs.claim import claimed
 from orl.runs.config import FitRunConfig
-from orl.runs.directory import RunDirectory, check_folder, config_tree, is_finished, load_run, open_run
+from orl.runs.directory import RunDirectory, check_folder, is_finished, load_run, open_run, settings_of
 from orl.runs.ensembles import ensemble_for, fresh_params, params_template
 from orl.runs.epochs import Fit, run_epochs
 from orl.runs.fits import fit_document
@@ -78,7 +79,7 @@ def load_model(path: str | Path) -> FittedModel:
         DataError: not a finished fit.
     """
     run = load_run(Path(path), KIND)
-    config = build(FitRunConfig, config_tree(run.path))
+    config = settings_of(run.path, partial(build, FitRunConfig))
     sizes = run.record["dataset"]
     learned = run.record["termination"] == "learned"
     ensemble = Ensemble(config.model, sizes["obs_dim"], sizes["action_dim"], learned, config.history)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from orl.data.split import SPLIT_SEED, split_by_episode
 from orl.runs.checkpoints import read_latest
 from orl.runs.claim import claimed
 from orl.runs.config import SequenceRunConfig
-from orl.runs.directory import RunDirectory, check_folder, config_tree, is_finished, load_run, open_run
+from orl.runs.directory import RunDirectory, check_folder, is_finished, load_run, open_run, settings_of
 from orl.runs.epochs import Fit, run_epochs
 from orl.runs.fits import fit_document
 from orl.runs.loading import transitions
@@ -159,7 +160,7 @@ def load_sequence(path: str | Path) -> FittedSequence:
         DataError: not a finished fit.
     """
     run = load_run(Path(path), KIND)
-    config = build(SequenceRunConfig, config_tree(run.path))
+    config = settings_of(run.path, partial(build, SequenceRunConfig))
     sizes = run.record["dataset"]
     model = SequenceModel(config.model, sizes["obs_dim"], sizes["action_dim"])
     _, items = read_latest(run.checkpoints, model=params_template(model))

@@ -38,7 +38,10 @@ def dataset_of(run: RunDirectory, reporter: Reporter) -> Dataset:
     Raises:
         DataError: it is not there, or holds something else by now.
     """
-    dataset = load(config_tree(run.path)["dataset"], reporter.message)
+    name = config_tree(run.path)["dataset"]
+    if not isinstance(name, str):
+        raise DataError(f"{run.path}/config.toml: dataset = {name!r} is no name of a dataset")
+    dataset = load(name, reporter.message)
     if dataset.fingerprint != run.record["fingerprint"]:
         raise DataError(f"{dataset.name} is not what {run.path} was fitted to any more (fingerprints differ)")
     return dataset

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,11 @@ from orl.runs.directory import (
     SCHEMA,
     RunDirectory,
     check_folder,
-    config_tree,
     find_runs,
     load_run,
     open_run,
     read_json,
+    settings_of,
     slug,
     versions,
     write_json,
@@ -137,7 +138,7 @@ def with_model_of(model: str | Path | None, config: PlanRunConfig) -> PlanRunCon
     run = load_run(Path(model), PLANNERS[config.planner].model)
     if len(config.seeds) > 1:
         raise UsageError("--model names one model; leave --seeds out")
-    fitted = build(type(model_config(config, 0)), config_tree(run.path))
+    fitted = settings_of(run.path, partial(build, type(model_config(config, 0))))
     if config.history:
         refuse_other_history(model, config.history)
     return replace(config, model=fitted.model, seeds=(fitted.seed,), history=run.history)

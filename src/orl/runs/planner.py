@@ -22,7 +22,7 @@ from orl.planning.stacking import over_history
 from orl.runs.behaviour_values import value_of_behaviour
 from orl.runs.checkpoints import Checkpoints, read_latest
 from orl.runs.config_plan import PlanRunConfig, model_config, plan_config
-from orl.runs.directory import RunDirectory, config_tree, load_run
+from orl.runs.directory import RunDirectory, load_run, settings_of
 from orl.runs.fit_model import FittedModel, load_model
 from orl.runs.fit_sequence import FittedSequence, load_sequence
 from orl.runs.model_supply import refuse_other_history, supply_model
@@ -51,7 +51,7 @@ def load_planner(path: str | Path, *, seed: int | None = None) -> Planner:
         DataError: not such a folder. UsageError: no such seed.
     """
     run = load_run(Path(path), KIND)
-    seeds = list(plan_config(config_tree(run.path)).seeds)  # checked to be numbers, for they name folders
+    seeds = list(settings_of(run.path, plan_config).seeds)  # checked to be numbers, for they name folders
     if seed is not None and seed not in seeds:
         raise UsageError(f"{run.path} holds the seeds {seeds}, not {seed}")
     return planner_of(run, seeds[0] if seed is None else seed)
@@ -59,7 +59,7 @@ def load_planner(path: str | Path, *, seed: int | None = None) -> Planner:
 
 def planner_of(run: RunDirectory, seed: int) -> Planner:
     """The planner over the run's copy of the model of `seed`."""
-    config = plan_config(config_tree(run.path))
+    config = settings_of(run.path, plan_config)
     folder = run.path / "models" / f"s{seed}"
     if PLANNERS[config.planner].model == "transformer":
         plan, params = sequence_plan(config, load_sequence(folder))

@@ -19,7 +19,7 @@ from orl.data.normalise import identity_normaliser
 from orl.errors import UsageError
 from orl.runs.checkpoints import read_latest
 from orl.runs.config import PolicyRunConfig, policy_config
-from orl.runs.directory import RunDirectory, config_tree, load_run
+from orl.runs.directory import RunDirectory, load_run, settings_of
 from orl.types import ActFn, Params, Spec
 
 KIND = "policy"
@@ -95,9 +95,10 @@ def stacked_params(run: RunDirectory, checkpoint: str = "last") -> Params:
     if checkpoint not in ("last", "best"):
         raise UsageError(f"checkpoint is 'last' or 'best', not {checkpoint!r}")
     algorithm, config = rebuild(run)
-    normaliser = identity_normaliser(run_spec(run).stacked_dim)
+    size = run_spec(run).stacked_dim
 
-    def template() -> Params:
+    def template() -> Params:  # never computed: sizes that a file states may be anything
+        normaliser = identity_normaliser(size)
         one = algorithm.policy(algorithm.init(jax.random.key(0), normaliser))
         many = jax.tree.map(lambda x: jnp.stack([x] * len(config.seeds)), one)
         return {"last": many, "best": many}
@@ -108,7 +109,7 @@ def stacked_params(run: RunDirectory, checkpoint: str = "last") -> Params:
 
 def rebuild(run: RunDirectory) -> tuple[Algorithm, PolicyRunConfig]:
     """The algorithm of a run folder, as far as acting needs it (without its model), and its settings."""
-    config = policy_config(config_tree(run.path))
+    config = settings_of(run.path, policy_config)
     spec = run_spec(run)
     entry = ALGORITHMS[config.algorithm]
     ensemble = None

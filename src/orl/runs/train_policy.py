@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,16 @@ from orl.evaluation.episodes import EnvSpec
 from orl.runs.checkpoints import Checkpoints
 from orl.runs.claim import claimed
 from orl.runs.config import FitRunConfig, PolicyRunConfig, resolve_policy
-from orl.runs.directory import RunDirectory, check_folder, config_tree, is_finished, load_run, open_run, slug, versions
+from orl.runs.directory import (
+    RunDirectory,
+    check_folder,
+    is_finished,
+    load_run,
+    open_run,
+    settings_of,
+    slug,
+    versions,
+)
 from orl.runs.evaluate import usable_environment
 from orl.runs.fit_model import FittedModel
 from orl.runs.initial_policy import InitialPolicy, begin_at, initial_policy
@@ -146,7 +156,7 @@ def with_settings_of(model: str | Path | None, config: PolicyRunConfig) -> Polic
         return config
     if not ALGORITHMS[config.algorithm].needs_model:
         raise UsageError(f"{config.algorithm} uses no model; leave --model out")
-    fitted = build(FitRunConfig, config_tree(load_run(Path(model), "ensemble").path))
+    fitted = settings_of(load_run(Path(model), "ensemble").path, partial(build, FitRunConfig))
     if config.history:
         refuse_other_history(model, config.history)
     return replace(config, model=fitted.model, model_seed=fitted.seed, history=fitted.history)

@@ -82,15 +82,16 @@ def match(patterns: tuple[str, ...], names: list[str], flag: str, where: str) ->
             raise UsageError(f"{flag} '{pattern}' fits no column of {where}{close}")
         twice = set(fitting) & set(found)
         if twice:
-            raise UsageError(f"{flag}: column '{min(twice)}' is named twice")
+            raise UsageError(f"{flag}: column '{min(twice)}' of {where} is named twice")
         found += sorted(fitting, key=natural)
     return tuple(found)
 
 
 def natural(name: str) -> list[tuple[bool, int, str]]:
     """A sort key that takes the digits in a name as a number, before any letter."""
-    parts = [part for part in re.split(r"(\d+)", name) if part]
-    return [(False, int(part), "") if part.isdecimal() else (True, 0, part) for part in parts]
+    parts = [(part.isdecimal(), part) for part in re.split(r"(\d+)", name) if part]
+    plain = [(digits, part.lstrip("0") if digits else part) for digits, part in parts]
+    return [(not digits, len(part) if digits else 0, part) for digits, part in plain]  # of any number of digits
 
 
 def listed(names: list[str]) -> str:
@@ -110,7 +111,9 @@ def _choose(mapping: Mapping, source: Source) -> Columns:
             return None
         found = match((pattern,), names, flag, where)
         if len(found) > 1:
-            raise UsageError(f"{flag} '{pattern}' fits {len(found)} columns ({listed(list(found))}); name one")
+            raise UsageError(
+                f"{flag} '{pattern}' fits {len(found)} columns of {where} ({listed(list(found))}); name one"
+            )
         return found[0]
 
     episode = match(mapping.episode, [*names, FILE], "--episode", where)
@@ -124,20 +127,20 @@ def _choose(mapping: Mapping, source: Source) -> Columns:
         terminated=one("--terminated", mapping.terminated),
         truncated=one("--truncated", mapping.truncated),
     )
-    _check_roles(columns)
+    _check_roles(columns, where)
     return columns
 
 
-def _check_roles(columns: Columns) -> None:
+def _check_roles(columns: Columns, where: str) -> None:
     taken: dict[str, str] = {}
     for role, names in columns.roles().items():
         for name in names:
             if name in taken:
-                raise UsageError(f"column '{name}' is used twice: as {taken[name]} and as {role}")
+                raise UsageError(f"column '{name}' of {where} is used twice: as {taken[name]} and as {role}")
             taken[name] = role
     if columns.next_obs and len(columns.next_obs) != len(columns.obs):
         raise UsageError(
-            f"--next-obs fits {len(columns.next_obs)} columns, --obs {len(columns.obs)}; each needs its own "
+            f"--next-obs fits {len(columns.next_obs)} columns of {where}, --obs {len(columns.obs)}; each needs its own "
             f"({listed(list(columns.obs))} / {listed(list(columns.next_obs))})"
         )
 

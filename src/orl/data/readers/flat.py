@@ -26,6 +26,8 @@ def columns(path: Path, arrays: dict[str, np.ndarray], wide: tuple[str, ...]) ->
         expected = 2 if key in wide else 1
         if shaped[key].ndim != expected:
             raise DataError(f"{path}: '{key}' has shape {array.shape}, expected {expected} axes (one row a step)")
+        if not all(shaped[key].shape[1:]):
+            raise DataError(f"{path}: '{key}' has shape {array.shape}, no columns")
         if shaped[key].dtype.kind not in "biuf":
             raise DataError(f"{path}: '{key}' holds {array.dtype}, not numbers")
     lengths = {key: len(array) for key, array in shaped.items()}
@@ -36,7 +38,7 @@ def columns(path: Path, arrays: dict[str, np.ndarray], wide: tuple[str, ...]) ->
     return shaped
 
 
-def flag(path: Path, key: str, array: np.ndarray) -> Bools:
+def flag(path: Path | str, key: str, array: np.ndarray) -> Bools:
     """[N] bool from a column of zeros and ones.
 
     Raises:

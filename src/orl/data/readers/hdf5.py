@@ -17,10 +17,13 @@ from typing import Any
 import numpy as np
 
 from orl.data.readers.limits import BOMB_BYTES, Room, refuse_bomb
+from orl.documents import brief
 from orl.errors import DataError
 
 # Built into HDF5 and h5py: deflate, shuffle, fletcher32, szip, nbit, scale-offset, lzf. Others are plug-ins, i.e. code.
 _FILTERS = (1, 2, 3, 4, 5, 6, 32000)
+# What h5py and NumPy raise over broken files: over sizes, types, names and contents that cannot be.
+_BROKEN = (OSError, RuntimeError, KeyError, MemoryError, TypeError, ValueError, OverflowError)
 _DEPTH = 32  # groups inside groups
 
 
@@ -38,8 +41,9 @@ def open_hdf5(path: Path) -> Iterator[Any]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (OSError, RuntimeError, KeyError, MemoryError) as error:
-        raise DataError(f"{path}: cannot be read as HDF5 ({error}); the file is broken, fetch it again") from None
+    except _BROKEN as error:
+        reason = brief(str(error)) or type(error).__name__
+        raise DataError(f"{path}: cannot be read as HDF5 ({reason}); the file is broken, fetch it again") from None
 
 
 def child(node: Any, path: str) -> Any | None:
@@ -91,16 +95,18 @@ def walk(file: Any) -> Iterator[tuple[str, Any]]:
 
 
 def read_array(node: Any, path: str, room: Room) -> np.ndarray | None:
-    """The numbers stored at `path` below `node`, or None where there is no such dataset.
+    """The numbers stored at `path` below `node`, or None where nothing has that name.
 
     Raises:
-        DataError: as `stored_numbers`, or larger than what is left of `room`.
+        DataError: no array, as `stored_numbers`, or larger than what is left of `room`.
     """
     import h5py
 
     found = child(node, path)
-    if not isinstance(found, h5py.Dataset):
+    if found is None:
         return None
+    if not isinstance(found, h5py.Dataset):
+        raise DataError(f"{_place(found)} is no array; fetch or record the data again")
     dataset = stored_numbers(found)
     room.take(_place(dataset), _bytes(dataset.shape, dataset.dtype))
     return np.asarray(dataset[()])

@@ -6,7 +6,6 @@ says. Nothing of the metadata is executed here: spaces and the environment's spe
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import warnings
@@ -17,9 +16,11 @@ import numpy as np
 from orl.data.episodes import Dataset, Floats, Reference
 from orl.data.fields import Fields, fields_of
 from orl.data.local import data_folder, read_metadata
+from orl.data.readers.flat import flag
 from orl.data.readers.hdf5 import child, open_hdf5, read_array
 from orl.data.readers.hub import download_minari
 from orl.data.readers.limits import Room
+from orl.documents import parse_json
 from orl.errors import DataError
 
 __all__ = ["download_minari", "read_minari"]
@@ -62,8 +63,8 @@ def env_fields(metadata: dict[str, Any]) -> dict[str, Any]:
     """
     text = metadata.get("env_spec")
     try:
-        spec = json.loads(text or "{}")
-    except (TypeError, ValueError, RecursionError):
+        spec = parse_json(text, finite=False) if isinstance(text, str) else {}
+    except ValueError:
         spec = {}
     spec = spec if isinstance(spec, dict) else {}
     env_id, kwargs, limit = spec.get("id"), spec.get("kwargs"), spec.get("max_episode_steps")
@@ -78,8 +79,8 @@ def env_fields(metadata: dict[str, Any]) -> dict[str, Any]:
 def _space(metadata: dict[str, Any], key: str, dataset_id: str) -> dict[str, Any]:
     space = metadata.get(key)
     try:
-        space = json.loads(space) if isinstance(space, str) else space
-    except (ValueError, RecursionError):
+        space = parse_json(space, finite=False) if isinstance(space, str) else space
+    except ValueError:
         space = None
     if not isinstance(space, dict) or "type" not in space:
         raise DataError(f"{dataset_id}: its metadata have no readable {key}; fetch or record the dataset again")
@@ -122,7 +123,7 @@ def _read_episodes(
     dataset_id: str, metadata: dict[str, Any], fields: Fields, action_dim: int
 ) -> list[dict[str, np.ndarray]]:
     with open_hdf5(data_folder(dataset_id) / "main_data.hdf5") as file:
-        names = [name for name in file if re.fullmatch(r"episode_\d+", name)]
+        names = [name for name in file if re.fullmatch(r"episode_[0-9]{1,18}", name)]
         names.sort(key=lambda name: int(name.removeprefix("episode_")))
         stated = metadata.get("total_episodes", len(names))
         if not names or stated != len(names):
@@ -144,17 +145,22 @@ def _read_episode(group: Any, where: str, fields: Fields, action_dim: int, room:
             f"{where}: {steps} rewards, {sizes}, observations {sorted({len(part) for part in parts})}; "
             f"expected T of each and T + 1 observations"
         )
+    single = {"rewards": reward, "terminations": terminated, "truncations": truncated}
+    for key, array in single.items():
+        if array.size != steps:
+            raise DataError(f"{where}: '{key}' has shape {array.shape}, expected one value a step")
+    reward, terminated, truncated = (array.reshape(steps) for array in single.values())
     if action.shape[1:] != (action_dim,) or any(
         part[0].size != size for part, (_, size) in zip(parts, fields, strict=True)
     ):
         raise DataError(f"{where}: arrays do not have the shape of the recorded spaces; fetch or record it again")
     obs = np.concatenate([part.reshape(steps + 1, -1) for part in parts], axis=1).astype(np.float32)
-    terminated, truncated = terminated.astype(bool), truncated.astype(bool)
+    terminated, truncated = flag(where, "terminations", terminated), flag(where, "truncations", truncated)
     truncated[-1] |= not terminated[-1]
     return {
         "obs": obs[:-1],
         "action": action.astype(np.float32),
-        "reward": reward.reshape(steps).astype(np.float32),
+        "reward": reward.astype(np.float32),
         "next_obs": obs[1:],
         "terminated": terminated,
         "truncated": truncated,

@@ -16,6 +16,7 @@ from typing import IO, Any
 import numpy as np
 
 from orl.data.readers.limits import refuse_bomb
+from orl.documents import brief
 from orl.errors import DataError
 
 _SUFFIX = ".npy"
@@ -76,6 +77,7 @@ class Npy:
             piece = room[first : first + _PIECE_BYTES]
             if self.stream.readinto(piece) != len(piece):  # type: ignore[attr-defined]
                 raise ValueError("an array ends before its last row")
+        self.stream.peek(1)  # type: ignore[attr-defined]  # at the end of the array: has its checksum compared
         return array
 
 
@@ -118,10 +120,9 @@ def _npy(where: str, info: zipfile.ZipInfo, stream: IO[bytes]) -> Npy:
     if any(size < 0 for size in array.shape):
         raise ValueError(f"{where} has the shape {array.shape}")
     if not array.holds_objects:
-        if array.nbytes > info.file_size:
-            raise DataError(
-                f"{where} declares {array.nbytes:,} bytes but stores {info.file_size:,}; the file is broken"
-            )
+        stored = info.file_size - stream.tell()
+        if array.nbytes != stored:
+            raise DataError(f"{where} declares {array.nbytes:,} bytes but stores {stored:,}; the file is broken")
         refuse_bomb(where, array.nbytes, info.compress_size)
     return array
 
@@ -147,4 +148,5 @@ def _foreign(file: Path) -> str | None:
 
 
 def _broken(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path}: cannot be read as an .npz of plain arrays ({error})")
+    reason = brief(str(error)) or type(error).__name__
+    return DataError(f"{path}: cannot be read as an .npz of plain arrays ({reason})")
