@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import math
 import tomllib
 from collections.abc import Iterable
 from dataclasses import MISSING, asdict, fields, is_dataclass
@@ -38,6 +39,7 @@ def build(cls: type[T], values: Tree, prefix: str = "") -> T:
         UsageError: naming the key, and the nearest known one, or what is wrong with its value.
     """
     _refuse_unknown(cls, values, prefix)
+    _refuse_infinite(values, prefix)
     try:
         return TypeAdapter(cls).validate_python(values)
     except ValidationError as error:
@@ -157,6 +159,16 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     return f"; did you mean {near[0]}?" if near else f"; known: {', '.join(names)}"
+
+
+def _refuse_infinite(value: Any, key: str) -> None:
+    """No setting means anything when it is infinite, and none can be NaN; TOML has words for both."""
+    if isinstance(value, dict | list | tuple):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for inner, item in items:
+            _refuse_infinite(item, f"{key}{inner}.")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"setting {key.rstrip('.')} = {value}: input should be a finite number")
 
 
 def _refuse_unknown(cls: Any, values: Tree, prefix: str) -> None:

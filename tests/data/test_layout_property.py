@@ -85,7 +85,7 @@ def test_d4rl(layout: Layout, history: int) -> None:
 @examples
 @given(layout=layouts(cuts="last"))
 def test_d4rl_without_timeouts_finds_the_episodes(layout: Layout) -> None:
-    """Version 0 of the format; the flags of time-outs come back from the rows, where both ends met only the true one."""
+    """Version 0 of the format: time-outs come back from the rows; where both ends met, only the true one."""
     log = make_log(layout)
     with folder() as path:
         data = load(write_d4rl(path, log, "timeouts"))

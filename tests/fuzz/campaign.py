@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import sound_files as sound
-from corpus import Broken, broken
+from corpus import Broken, broken, sound_case
 
 HERE = Path(__file__).parent
 SECONDS = 30.0  # of one file, with room for a machine that does other things as well
@@ -109,9 +109,20 @@ def reader() -> Iterator[tuple[Reader, dict[str, dict[str, bytes]]]]:
             started.stop()
 
 
+def run_sound(child: Reader, kind: str, runs: dict[str, dict[str, bytes]]) -> Verdict:
+    """The format's sound file: whoever refuses it proves nothing by refusing others."""
+    verdict = _judged(child, kind, -1, sound_case(kind, runs))
+    if any(verdict.codes.values()) or not verdict.codes:
+        return verdict._replace(fault=verdict.fault or f"the sound file is refused: {verdict.codes}")
+    return verdict
+
+
 def run_case(child: Reader, kind: str, seed: int, runs: dict[str, dict[str, bytes]]) -> Verdict:
     """Write a case's files, have them read, and judge; the files are gone afterwards."""
-    case = broken(kind, seed, runs)
+    return _judged(child, kind, seed, broken(kind, seed, runs))
+
+
+def _judged(child: Reader, kind: str, seed: int, case: Broken) -> Verdict:
     folder = child.folder / "case"
     try:
         for name, content in case.files.items():

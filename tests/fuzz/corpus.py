@@ -9,6 +9,7 @@ import json
 import tomllib
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,29 @@ class Broken(NamedTuple):
     how: str
     fatal: bool = False
     same: bool = False
+
+
+def sound_case(kind: str, runs: dict[str, dict[str, bytes]]) -> Broken:
+    """The files of a format as they are before they are broken: every command must take them."""
+    metadata, episodes = sound.minari()
+    if kind.startswith("minari"):
+        return _dataset(json.dumps(metadata).encode(), sound.hdf5(episodes), "sound")
+    if kind.startswith("run"):
+        name = "policy" if kind == "run record" else "ensemble"
+        return _run(name, runs[name], "", None, "sound")
+    stream = io.BytesIO()
+    sound.table().write_parquet(stream)
+    name, content = {
+        "hdf5": ("log.hdf5", sound.hdf5(sound.renamed(sound.D4RL))),
+        "npz": ("log.npz", archive(list(npz(sound.renamed(sound.NEORL)).items()))),
+        "csv": ("log.csv", sound.table().write_csv().encode()),
+        "json lines": ("log.jsonl", sound.table().write_ndjson().encode()),
+        "parquet": ("log.parquet", stream.getvalue()),
+        "toml settings": ("settings.toml", SETTINGS.encode()),
+        "toml candidates": ("candidates.toml", CANDIDATES.encode()),
+        "toml mapping": ("mapping.toml", MAPPING.encode()),
+    }[kind]
+    return Broken({name: content, "log.csv": sound.table().write_csv().encode()}, name, "sound", same=True)
 
 
 def broken(kind: str, seed: int, runs: dict[str, dict[str, bytes]]) -> Broken:
@@ -171,7 +195,9 @@ def _record(rng: Rng, runs: dict[str, dict[str, bytes]]) -> Broken:
 def _checkpoint(rng: Rng, runs: dict[str, dict[str, bytes]]) -> Broken:
     name = str(rng.choice(list(runs)))
     files = dict(runs[name])
-    file = str(rng.choice([path for path in files if path.startswith("checkpoints/")]))
+    there = [path for path in files if path.startswith("checkpoints/")]
+    there.sort(key=lambda path: (Path(path).parent.name, len(files[path]), path))  # Orbax draws the names of some
+    file = there[int(rng.integers(len(there)))]
     if not rng.integers(8):
         files.pop(file)
         return _run(name, files, file, None, "missing")

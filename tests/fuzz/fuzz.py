@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from campaign import Reader, Verdict, reader, run_case
+from campaign import Reader, Verdict, reader, run_case, run_sound
 from corpus import FORMATS, broken
 
 MEGABYTE = 2**20
@@ -56,6 +56,8 @@ def main() -> int:
 def progress(kind: str, child: Reader, seeds: range, runs: dict[str, dict[str, bytes]]) -> Iterator[Verdict]:
     """The verdicts of a format one by one; each fault on a line of its own."""
     began = time.monotonic()
+    if fault := run_sound(child, kind, runs).fault:
+        raise SystemExit(f"{kind}: {fault}")
     for done, seed in enumerate(seeds, start=1):
         verdict = run_case(child, kind, seed, runs)
         if verdict.fault:

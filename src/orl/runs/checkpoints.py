@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import sys
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
@@ -201,14 +202,29 @@ def _checksum(file: Path) -> int:
 def _restore(orbax: ocp.Checkpointer, folder: Path, step: int, templates: Mapping[str, Any]) -> dict[str, Any]:
     arguments = {name: ocp.args.StandardRestore(jax.tree.map(_abstract, tree)) for name, tree in templates.items()}
     try:
-        restored = orbax.restore(folder / str(step), args=ocp.args.Composite(**arguments))
+        with _unreported():
+            restored = orbax.restore(folder / str(step), args=ocp.args.Composite(**arguments))
         return {name: restored[name] for name in templates}
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except Exception as error:  # what Orbax and TensorStore raise over damaged files is of no one kind
         what = _difference(folder / str(step), templates) or _first_line(error)
         raise DataError(
             f"cannot restore checkpoint {step} in {folder}: {what}; delete that step's folder to go on"
             " from the one before it, or start again with --force"
         ) from None
+
+
+@contextmanager
+def _unreported() -> Iterator[None]:
+    """After a failure TensorStore's threads report each read that ends later: Orbax has closed its loop. No news."""
+    before = sys.unraisablehook
+
+    def report(found: sys.UnraisableHookArgs) -> None:
+        if not (found.exc_type is RuntimeError and str(found.exc_value) == "Event loop is closed"):
+            before(found)
+
+    sys.unraisablehook = report
+    yield
+    sys.unraisablehook = before  # not after a failure: these reports are still to come
 
 
 def _first_line(error: Exception) -> str:
@@ -223,7 +239,7 @@ def _difference(step: Path, templates: Mapping[str, Any]) -> str | None:
         try:
             with ocp.StandardCheckpointer() as orbax:
                 stored = _shapes(orbax.metadata(step / item).item_metadata.tree)
-        except (ValueError, OSError, AttributeError):
+        except Exception:  # as in `_restore`
             return None
         wanted = _shapes(template)
         for name in wanted | stored:

@@ -56,12 +56,12 @@ class _Result:
 class _Entries:
     kind: str = ""
     status: str = ""
-    fingerprint: str = ""
+    fingerprint: str | None = None
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)] = field(default_factory=list)
-    termination: str = ""
-    planner: str = ""
+    termination: str | None = None
+    planner: str | None = None
     presets: list[str] | None = None
-    seconds: float = 0.0
+    seconds: float | None = None
     dataset: _Data | None = None
     result: _Result | None = None
 

@@ -111,7 +111,7 @@ def broken_file(path: Path, file: Path, kind: str) -> Iterator[None]:
     """What the table library cannot parse, as a DataError that names the file and, where it can be found, the line."""
     try:
         yield
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:  # the second is no Exception
         if full := storage_error(str(error)):  # not the file that is read is at fault, but the disk written to
             raise full from None
         reason = str(error).strip().splitlines()

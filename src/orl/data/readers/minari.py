@@ -20,7 +20,7 @@ from orl.data.readers.flat import flag
 from orl.data.readers.hdf5 import child, open_hdf5, read_array
 from orl.data.readers.hub import download_minari
 from orl.data.readers.limits import Room
-from orl.documents import parse_json
+from orl.documents import brief, parse_json
 from orl.errors import DataError
 
 __all__ = ["download_minari", "read_minari"]
@@ -127,7 +127,8 @@ def _read_episodes(
         names.sort(key=lambda name: int(name.removeprefix("episode_")))
         stated = metadata.get("total_episodes", len(names))
         if not names or stated != len(names):
-            raise DataError(f"{dataset_id}: {len(names)} episodes on file, {stated} in its metadata; fetch it again")
+            shown = brief(repr(stated))
+            raise DataError(f"{dataset_id}: {len(names)} episodes on file, {shown} in its metadata; fetch it again")
         room = Room()
         return [_read_episode(child(file, name), f"{dataset_id} {name}", fields, action_dim, room) for name in names]
 
