@@ -16,7 +16,7 @@ import typer
 
 from orl.errors import Interrupted, MissingError, OrlError, UnwritableError, UsageError
 from orl.files import FULL, unwritable
-from orl_cli.console import error_line
+from orl_cli.console import error_line, plain
 from orl_cli.signals import interruptible
 
 P = ParamSpec("P")
@@ -101,7 +101,7 @@ def _told(error: OrlError, options: Mapping[str, Any]) -> str:
 
     Its middle is left out where it is long: it may show a value from a file.
     """
-    text, file = str(error), options.get("config") or options.get("mapping")
+    text, file = plain(str(error)), options.get("config") or options.get("mapping")
     if type(error) is UsageError and file is not None and str(file) not in text:
         text += f" (settings: {file})"
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"

@@ -23,14 +23,14 @@ def check(name: Name, json: Json = False, strict: Strict = False, quiet: Quiet =
     Ends with 3 if there are errors (with --strict, warnings too), else with 0.
     """
     began = time.perf_counter()
-    from orl.data.audit.audit import audit
+    from orl.data.audit.audit import audit, finite_or_none
     from orl.data.catalog import load
     from orl.errors import DataError
 
     found = audit(load(name, reporter_for(quiet).message, checked=False))
     counts = found.counts
     if json:
-        findings = [finding._asdict() for finding in found.findings]
+        findings = [each._asdict() | {"value": finite_or_none(each.value)} for each in found.findings]
         print_json(stamp(began) | {"dataset": found.overview, "counts": counts, "findings": findings})
     else:
         show(found.overview, found.findings, counts)

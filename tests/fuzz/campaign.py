@@ -89,6 +89,12 @@ class Reader:
             self._process.wait()
         return json.loads(line) if line else None
 
+    @property
+    def pid(self) -> int:
+        """Of the process that reads."""
+        assert self._process is not None
+        return self._process.pid
+
     def stop(self) -> None:
         """End the process."""
         if self._process is not None:

@@ -87,7 +87,9 @@ def test_seeds_of_a_plan_are_numbers_and_no_paths(planned: dict[str, Any], tmp_p
     shutil.copytree(planned["run"], run)
     record = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(record | {"seeds": ["/../../../elsewhere"]}))
-    assert package.load_planner(run)([1.0, 0.0, 0.0]).shape == (1,)
+    with pytest.raises(DataError, match=r"run\.json is damaged: seeds\.0 = '/\.\./\.\./\.\./elsewhere'"):
+        package.load_planner(run)
+    (run / "run.json").write_text(json.dumps(record))
     config = (run / "config.toml").read_text()
     (run / "config.toml").write_text(config.replace("seeds = [\n    0,\n]", 'seeds = ["/../../../elsewhere"]'))
     assert "elsewhere" in (run / "config.toml").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import logging
 import sys
@@ -215,11 +216,12 @@ def _restore(orbax: ocp.Checkpointer, folder: Path, step: int, templates: Mappin
 
 @contextmanager
 def _unreported() -> Iterator[None]:
-    """After a failure TensorStore's threads report each read that ends later: Orbax has closed its loop. No news."""
+    """After a failure every read that Orbax did not wait for is reported as well, some after it closed its loop."""
     before = sys.unraisablehook
 
     def report(found: sys.UnraisableHookArgs) -> None:
-        if not (found.exc_type is RuntimeError and str(found.exc_value) == "Event loop is closed"):
+        late = found.exc_type is RuntimeError and str(found.exc_value) == "Event loop is closed"
+        if not (late or inspect.iscoroutine(found.object)):
             before(found)
 
     sys.unraisablehook = report

@@ -82,7 +82,7 @@ def match(patterns: tuple[str, ...], names: list[str], flag: str, where: str) ->
             raise UsageError(f"{flag} '{pattern}' fits no column of {where}{close}")
         twice = set(fitting) & set(found)
         if twice:
-            raise UsageError(f"{flag}: column '{min(twice)}' of {where} is named twice")
+            raise UsageError(f"{where}: {flag}: column '{min(twice)}' is named twice")
         found += sorted(fitting, key=natural)
     return tuple(found)
 
@@ -111,9 +111,8 @@ def _choose(mapping: Mapping, source: Source) -> Columns:
             return None
         found = match((pattern,), names, flag, where)
         if len(found) > 1:
-            raise UsageError(
-                f"{flag} '{pattern}' fits {len(found)} columns of {where} ({listed(list(found))}); name one"
-            )
+            shown = listed(list(found))
+            raise UsageError(f"{where}: {flag} '{pattern}' fits {len(found)} columns ({shown}); name one")
         return found[0]
 
     episode = match(mapping.episode, [*names, FILE], "--episode", where)
@@ -136,11 +135,11 @@ def _check_roles(columns: Columns, where: str) -> None:
     for role, names in columns.roles().items():
         for name in names:
             if name in taken:
-                raise UsageError(f"column '{name}' of {where} is used twice: as {taken[name]} and as {role}")
+                raise UsageError(f"{where}: column '{name}' is used twice: as {taken[name]} and as {role}")
             taken[name] = role
     if columns.next_obs and len(columns.next_obs) != len(columns.obs):
         raise UsageError(
-            f"--next-obs fits {len(columns.next_obs)} columns of {where}, --obs {len(columns.obs)}; each needs its own "
+            f"{where}: --next-obs fits {len(columns.next_obs)} columns, --obs {len(columns.obs)}; each needs its own "
             f"({listed(list(columns.obs))} / {listed(list(columns.next_obs))})"
         )
 

@@ -19,6 +19,7 @@ import polars as pl
 
 from orl.data.importing.arrays import open_arrays
 from orl.data.importing.leaves import Leaf, as_text, leaves_of
+from orl.data.importing.trial import survives_reading
 from orl.data.local import did_you_mean
 from orl.data.readers.limits import refuse_bomb
 from orl.errors import DataError
@@ -95,6 +96,10 @@ def open_source(path: Path, work: Path) -> Source:
     if kind in ("NPZ", "HDF5"):
         found = open_arrays(path, file, kind, work)
         return Source(path, file, kind, found.leaves, found.scan)
+    if kind == "Parquet" and not survives_reading(file):
+        raise DataError(
+            f"{path}: cannot be read as Parquet (its reader fails over it); the file is broken, copy it again"
+        )
     with broken_file(path, file, kind):
         table = _scan(path, file, kind)
         return Source(path, file, kind, leaves_of(table.drop(ROW), str(path)), lambda names: table)

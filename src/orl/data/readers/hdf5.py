@@ -106,7 +106,7 @@ def read_array(node: Any, path: str, room: Room) -> np.ndarray | None:
     if found is None:
         return None
     if not isinstance(found, h5py.Dataset):
-        raise DataError(f"{_place(found)} is no array; fetch or record the data again")
+        raise DataError(f"{_place(node)}: no array '{path}' but a group or a type; fetch or record the data again")
     dataset = stored_numbers(found)
     room.take(_place(dataset), _bytes(dataset.shape, dataset.dtype))
     return np.asarray(dataset[()])
