@@ -36,10 +36,9 @@ def read_minari(dataset_id: str) -> Dataset:
         DataError: not on disk, broken, discrete or nested actions, images or text, or arrays of unlike lengths.
     """
     metadata = read_metadata(dataset_id)
-    if metadata.get("data_format", "hdf5") != "hdf5":
-        raise DataError(
-            f"{dataset_id}: stored as {brief(repr(metadata['data_format']))}; only Minari's hdf5 format can be read"
-        )
+    form = metadata.get("data_format", "hdf5")
+    if form != "hdf5":
+        raise DataError(f"{dataset_id}: stored as {brief(str(form))}; only Minari's hdf5 format can be read")
     fields = fields_of(_space(metadata, "observation_space", dataset_id), dataset_id)
     low, high = _action_bounds(_space(metadata, "action_space", dataset_id), dataset_id)
     episodes = _read_episodes(dataset_id, metadata, fields, len(low))
