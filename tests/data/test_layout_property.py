@@ -26,6 +26,7 @@ from orl.data.importing.run import import_dataset
 from orl.errors import DataError
 
 examples = settings(max_examples=30, deadline=None)
+few = settings(max_examples=12, deadline=None)  # of each kind of file; a Parquet file takes a process of its own
 pytestmark = pytest.mark.filterwarnings("ignore:.*(last rows|found from breaks)")
 
 
@@ -184,7 +185,7 @@ COLUMNS |= {"terminated": "done", "truncated": "cut"}
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "npz", "hdf5"])
-@examples
+@few
 @given(layout=layouts(), history=st.integers(0, 4), has_next=st.booleans())
 def test_imports_in_any_order(kind: str, layout: Layout, history: int, has_next: bool) -> None:
     """Rows in any order of the file, with their next observations or with those of the following rows."""

@@ -40,14 +40,9 @@ def test_broken_files_end_in_one_line(kind: str, started: Started) -> None:
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_case_is_its_format_and_its_number(kind: str) -> None:
-    runs = {
-        "policy": {
-            "run.json": b'{"kind": "policy", "seeds": [0, 1]}',
-            "config.toml": b"a = 1",
-            "metrics.jsonl": b'{"step": 1}\n',
-        }
-    }
-    runs["policy"] |= {"checkpoints/2/model/d/0": b"0123456789" * 9}
+    files = {"run.json": b'{"kind": "policy", "seeds": [0, 1]}', "config.toml": b"a = 1"}
+    files |= {"metrics.jsonl": b'{"step": 1}\n', "checkpoints/2/model/d/0": b"0123456789" * 9}
+    runs = {"policy": files}
     cases = [broken(kind, seed, runs) for seed in (0, 1, 2, 3, 0)]
     assert cases[0].how == cases[-1].how
     if kind not in ("hdf5", "minari hdf5"):  # whose writer leaves some bytes as it finds them
