@@ -72,7 +72,7 @@ def test_actions_without_columns_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_an_npz_array_is_held_against_its_checksum(method: int, tmp_path: Path) -> None:
-    """Deflate ends a block after the last number is out, so that a reader who stops there never compares."""
+    """It is compared only once all of the array was read."""
     arrays = {key: np.zeros(shape, np.float32) for key, shape in NEORL.items()}
     with zipfile.ZipFile(tmp_path / "log.npz", "w", method) as archive:
         for key, array in arrays.items():
@@ -144,7 +144,7 @@ def test_what_metadata_say_of_themselves_is_shown_in_a_line(key: str, minari_roo
 
 
 def test_an_action_that_is_infinite_is_found_and_its_excess_is_no_number(minari_root: Path) -> None:
-    """`orl data check --json` writes no infinity: see the next test of its document."""
+    """`orl data check --json` writes null for it (tests/cli/test_told_errors.py)."""
     write_minari(minari_root, "toy/arrow-v0", [minari_episode(2, actions=np.array([[0.0], [np.inf]]))])
     found = [each for each in audit(load("toy/arrow-v0", checked=False)).findings if each.check == "bounds"]
     assert [each.value for each in found] == [np.inf]
@@ -172,7 +172,8 @@ def test_a_parquet_file_that_ends_whoever_reads_it_is_refused(tmp_path: Path) ->
     assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode != 0
 
 
-def test_sound_and_refused_parquet_files_do_no_harm(tmp_path: Path) -> None:
+def test_sound_and_refused_parquet_files_do_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     make_table().write_parquet(tmp_path / "log.parquet")
     (tmp_path / "empty.parquet").write_bytes(b"")
     (tmp_path / "polars.py").write_text("raise SystemExit(7)")  # where the reader stands, but not what it imports

@@ -1,11 +1,12 @@
 """A Parquet file read once by a process of its own: over a few damaged ones the table library ends the process.
 
-Run as `python -P -m orl.data.importing.trial FILE`; the exit code is 0 where all of the file could be read, 1 where the
+Run as `python -P -m orl.data.importing.trial FILE`; the exit code is 0 where all of the file could be read, 3 where the
 library says why it cannot be, and another where the library itself failed.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,13 +14,14 @@ from pathlib import Path
 import polars as pl
 
 _ROWS = 2**16  # read at a time
-_REFUSED, _FAILED = 1, 2
+_REFUSED, _FAILED = 3, 4
 
 
 def survives_reading(file: Path) -> bool:
     """Whether reading all of a Parquet file leaves a process sound; what it says meanwhile is lost."""
     words = [sys.executable, "-P", "-m", __name__, str(file.absolute())]  # -P: nothing is imported from where we are
-    found = subprocess.run(words, check=False, stdin=subprocess.DEVNULL, capture_output=True)
+    there = os.environ | {"PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path if path)}
+    found = subprocess.run(words, check=False, env=there, stdin=subprocess.DEVNULL, capture_output=True)
     return found.returncode in (0, _REFUSED)
 
 

@@ -77,7 +77,6 @@ class Npy:
             piece = room[first : first + _PIECE_BYTES]
             if self.stream.readinto(piece) != len(piece):  # type: ignore[attr-defined]
                 raise ValueError("an array ends before its last row")
-        self.stream.peek(1)  # type: ignore[attr-defined]  # at the end of the array: has its checksum compared
         return array
 
 
