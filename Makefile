@@ -8,8 +8,9 @@ WORKERS ?= 2
 
 EARLIER ?= benchmarks/results/quick-cpu.json
 CRASH ?= runs/crash.json
+FUZZ ?= --files 500 --seed 0
 
-.PHONY: demo test slow crash crash-sample lint types bench bench-check ranking build clean install
+.PHONY: demo test slow crash crash-sample fuzz lint types bench bench-check ranking build clean install
 
 install: $(READY)
 
@@ -35,6 +36,10 @@ crash-sample: $(READY)
 
 crash: $(READY)
 	PYTHONPATH=tests:tests/crash $(BIN)/python -m crash_campaign --out $(CRASH)
+
+# 500 broken files of every format through one process that reads them; a sample of it is among the tests
+fuzz: $(READY)
+	$(BIN)/python tests/fuzz/fuzz.py $(FUZZ)
 
 lint: $(READY)
 	$(BIN)/ruff check src cli tests benchmarks

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import campaign
 import pytest
-from campaign import BYTES, Call, Reader, fault_of, reader, run_case, run_sound
-from corpus import FORMATS, Broken, broken
+from campaign import BYTES, Reader, reader, run_case, run_sound
+from corpus import FORMATS, broken
+from fuzz_case import Broken
+from judging import Call, fault_of
 
 FILES = 40  # of each format
 Started = tuple[Reader, dict[str, dict[str, bytes]]]
