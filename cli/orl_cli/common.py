@@ -8,6 +8,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
 
@@ -22,6 +23,17 @@ R = TypeVar("R")
 DEFAULT_ROOT = Path("runs")
 DEFAULT_DATASET = "orl/pendulum/mixed-v0"
 DEFAULT_ALGORITHM = "mopo"
+OUT_OF_MEMORY = "; where the command has --dry-run, it shows what takes how much, and what lowers it"
+# no sums in changing order, and no kernels chosen by measured time
+DETERMINISTIC = "--xla_gpu_deterministic_ops=true --xla_gpu_autotune_level=0"
+
+
+class OnDivergence(StrEnum):
+    """What to do when a tensor is not finite."""
+
+    stop = "stop"
+    rollback = "rollback"
+
 
 Dataset = Annotated[
     str | None,
@@ -57,6 +69,16 @@ History = Annotated[
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="One setting, such as agent.penalty_coef=2.5; repeatable.")
 ]
+WhenDiverged = Annotated[
+    OnDivergence,
+    typer.Option(
+        "--on-divergence",
+        help="When something is not finite: stop, or go back to the last checkpoint and on, once, at lower rates.",
+    ),
+]
+Deterministic = Annotated[
+    bool, typer.Option("--deterministic", help="Same seed, same bytes, on a GPU too (slower there; on CPU always).")
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, gpu or tpu.")]
 
 
@@ -76,6 +98,14 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
                 traceback.print_exc()
             error_line(str(error))
             raise typer.Exit(error.exit_code) from None
+        except MemoryError:
+            error_line(f"out of memory{OUT_OF_MEMORY}")
+            raise typer.Exit(UsageError.exit_code) from None
+        except RuntimeError as error:  # what jax raises is one, and jax may not be imported yet
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            error_line(f"the device is out of memory{OUT_OF_MEMORY}")
+            raise typer.Exit(UsageError.exit_code) from None
         except KeyboardInterrupt:
             error_line("interrupted before anything needed saving")
             raise typer.Exit(Interrupted.exit_code) from None
@@ -88,12 +118,18 @@ def _show_warning(message: Any, category: type[Warning], *rest: Any, **more: Any
         error_line(f"note: {message}")
 
 
-def set_up_machine(device: str = "auto") -> None:
+def set_up_machine(device: str = "auto", *, deterministic: bool = False) -> None:
     """Choose the device and switch the persistent compilation cache on. Imports jax.
+
+    Args:
+        deterministic: have XLA compile only what gives the same bits in every run, on a GPU too (on a CPU it does so
+            anyway). It listens until its first device is in use, so this must come before.
 
     Raises:
         UsageError: no such kind of device. MissingError: none of that kind here.
     """
+    if deterministic:
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {DETERMINISTIC}".strip()
     import jax
 
     if device not in ("auto", "cpu", "gpu", "tpu"):

@@ -15,16 +15,19 @@ from orl_cli.common import (
     ConfigFile,
     Dataset,
     Debug,
+    Deterministic,
     Device,
     DryRun,
     Force,
     History,
     Json,
+    OnDivergence,
     Out,
     Probe,
     Quiet,
     Root,
     Set,
+    WhenDiverged,
     guarded,
     overrides,
     set_up_machine,
@@ -91,7 +94,9 @@ def train_policy(
     config: ConfigFile = None,
     set_: Set = None,
     resume: Resume = True,
+    on_divergence: WhenDiverged = OnDivergence.stop,
     device: Device = "auto",
+    deterministic: Deterministic = False,
     force: Force = False,
     dry_run: DryRun = False,
     probe: Probe = True,
@@ -106,7 +111,7 @@ def train_policy(
     Examples:  orl train-policy --algo combo --seeds 0:3   ·   orl train-policy -a mopo --penalty calibrated
     ·   orl train-policy -a mobrac --init runs/orl-pendulum-mixed-v0/bc-s0
     """
-    set_up_machine(device)
+    set_up_machine(device, deterministic=deterministic)
     from orl.data.catalog import load
     from orl.errors import UsageError
     from orl.runs.config import resolve_policy
@@ -146,6 +151,7 @@ def train_policy(
         presets=presets,
         penalty_share=covered,
         force=force,
+        on_divergence=on_divergence.value,
         reporter=reporter,
     )
     return print_json(document) if json else _summary(document)

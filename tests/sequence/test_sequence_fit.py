@@ -80,7 +80,7 @@ def learning(quick_compiles) -> Fitted:
     params = jax.jit(model.init)(jax.random.key(0), lively(model).discretiser)
     state, nets, metrics = fit.init_fit(model, params), [], []
     for train in [cyclic_store(4)] * 4 + [random_store(4)] * 2:
-        state, found = epoch_fn(state, params, jax.random.key(1), train, cyclic_store(2))
+        state, found, _ = epoch_fn(state, params, jax.random.key(1), train, cyclic_store(2))
         nets.append(jax.tree.map(np.array, state.net))
         metrics.append({name: float(value) for name, value in found.items()})
     return Fitted(epoch_fn, params, nets, metrics, state, traces)
@@ -186,7 +186,7 @@ def test_an_epoch_depends_on_its_key_and_its_number_alone(learning) -> None:
 
     def first(seed: int, number: int = 0) -> tuple[Any, float]:
         state = fit.init_fit(model, learning.params)._replace(epoch=jnp.asarray(number, jnp.int32))
-        state, metrics = learning.epoch_fn(state, learning.params, jax.random.key(seed), train, held)
+        state, metrics, _ = learning.epoch_fn(state, learning.params, jax.random.key(seed), train, held)
         assert int(state.epoch) == number + 1
         return state.net, float(metrics["train_obs"])
 
@@ -214,7 +214,7 @@ def test_bfloat16_trains(learning) -> None:
     """Finite, downwards, and with parameters that stay float32."""
     model = tiny_model(**LEARNER | {"dtype": "bfloat16", "epoch_steps": 60, "warmup_steps": 0})
     epoch_fn, state = jax.jit(fit.make_epoch(model)), fit.init_fit(model, learning.params)
-    state, metrics = epoch_fn(state, learning.params, jax.random.key(0), cyclic_store(4), cyclic_store(2))
+    state, metrics, _ = epoch_fn(state, learning.params, jax.random.key(0), cyclic_store(4), cyclic_store(2))
     assert all(np.isfinite(float(value)) for value in metrics.values())
     assert float(metrics["holdout_reward"]) < 1.0
     assert {leaf.dtype for leaf in jax.tree.leaves(state.net)} == {jnp.dtype("float32")}

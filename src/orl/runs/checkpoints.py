@@ -26,6 +26,14 @@ class Checkpoints:
         """The newest complete step, None without one."""
         return self._manager.latest_step()
 
+    def steps(self) -> list[int]:
+        """The complete steps, ascending."""
+        return sorted(self._manager.all_steps())
+
+    def delete(self, step: int) -> None:
+        """Remove a step for good."""
+        self._manager.delete(step)
+
     def save(self, step: int, items: Mapping[str, Any]) -> None:
         """Write `items` as `step`; returns when they are on disk. A step that is already there is left alone."""
         if step in self._manager.all_steps():

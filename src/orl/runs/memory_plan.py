@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -81,7 +82,19 @@ class MemoryPlan:
             if not account.fits and account.available is not None:
                 raise UsageError(self._refusal(account, account.available))
 
-    def _refusal(self, account: Account, available: int) -> str:
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Inside the block, running out of memory becomes a UsageError that says what was planned and what to lower."""
+        try:
+            yield
+        except (MemoryError, jax.errors.JaxRuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            # of several memories it is the one with the least to spare that was too small
+            account = max(self.accounts(), key=lambda each: each.needed / (each.available or np.inf))
+            raise UsageError(f"out of memory: {self._refusal(account, account.available)}") from None
+
+    def _refusal(self, account: Account, available: int | None) -> str:
         by_size = sorted(account.lines, key=self.total, reverse=True)
         largest = by_size[0]
         hints = list(dict.fromkeys(name for line in by_size for name in line.lower.split(", ") if name))
@@ -89,7 +102,8 @@ class MemoryPlan:
             hints.append("the number of seeds")
         return (
             f"{self.work} needs about {size(account.needed)}, {size(self.total(largest))} of it for {largest.name}; "
-            f"{account.name} has {size(available)}" + (f"; lower {', '.join(hints)}" if hints else "")
+            f"{account.name} has {'an unknown amount' if available is None else size(available)}"
+            + (f"; lower {', '.join(hints)}" if hints else "")
         )
 
     def document(self) -> dict[str, Any]:
@@ -111,6 +125,11 @@ class MemoryPlan:
                 for each in self.accounts()
             ],
         }
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there was not enough memory, on the host or on the device."""
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error) or "Out of memory" in str(error)
 
 
 def size(number: float) -> str:

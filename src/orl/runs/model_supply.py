@@ -15,6 +15,7 @@ from orl.data.episodes import Dataset
 from orl.errors import DataError, UsageError
 from orl.runs.config import FitRunConfig, PolicyRunConfig, SequenceRunConfig
 from orl.runs.directory import load_run
+from orl.runs.divergence import OnDivergence
 from orl.runs.fit_model import FittedModel, fit_model, load_model
 from orl.runs.fit_sequence import FittedSequence, fit_sequence, load_sequence
 from orl.runs.fits import find_fit, fit_path
@@ -22,11 +23,16 @@ from orl.runs.reporter import Reporter
 
 
 def model_for(
-    dataset: Dataset, config: PolicyRunConfig, root: Path, model: str | Path | None, reporter: Reporter
+    dataset: Dataset,
+    config: PolicyRunConfig,
+    root: Path,
+    model: str | Path | None,
+    reporter: Reporter,
+    on_divergence: OnDivergence = "stop",
 ) -> FittedModel:
     """The ensemble for a policy: named, found or fitted."""
     fit_config = FitRunConfig(config.dataset, config.model_seed, config.model, config.history)
-    fitted = supply_model(dataset, fit_config, root, model, "ensemble", reporter)
+    fitted = supply_model(dataset, fit_config, root, model, "ensemble", reporter, on_divergence)
     assert isinstance(fitted, FittedModel)
     return fitted
 
@@ -44,6 +50,7 @@ def supply_model(
     model: str | Path | None,
     kind: str,
     reporter: Reporter,
+    on_divergence: OnDivergence = "stop",
 ) -> FittedModel | FittedSequence:
     """The model of `kind` named by `model`, found below `root` for exactly these settings and data, or fitted there.
 
@@ -58,7 +65,7 @@ def supply_model(
     if found is None:
         found = fit_path(kind, root, dataset, config)
         reporter.message(f"no {kind} fitted for this dataset and these settings: fitting one into {found}")
-        fit(dataset, config, found, reporter=reporter)
+        fit(dataset, config, found, on_divergence=on_divergence, reporter=reporter)
     else:
         reporter.message(f"using the {kind} in {found}")
     return load(found)
