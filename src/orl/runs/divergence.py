@@ -18,15 +18,14 @@ OnDivergence = Literal["stop", "rollback"]
 
 FACTOR = 0.1  # of every learning rate after a rollback: the usual step of schedules that react to a plateau
 LARGEST_REWARD = 1e18  # float32 holds the square of an error of 1e19
-# what a tensor's name begins with, and what makes it smaller; the first that a run has is named
-REMEDIES: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("actor", "target_actor", "behaviour_distance"), "agent.actor_learning_rate"),
-    (("alpha", "log_alpha", "entropy"), "agent.alpha_learning_rate"),
-    (("conservative",), "agent.conservative_weight"),
-    (("regulariser",), "agent.lagrange_learning_rate"),
-    (("critic", "target_critic", "q"), "agent.critic_learning_rate"),
-    (("rollout", "uncertainty", "penalty", "discrepancy", "halted", "threshold"), "agent.rollout_length"),
-    (("",), "model.learning_rate"),
+# what the name of a policy's tensor begins with, and the setting that makes it smaller
+REMEDIES = (
+    (("actor", "target_actor", "behaviour_distance"), "actor_learning_rate"),
+    (("alpha", "log_alpha", "entropy"), "alpha_learning_rate"),
+    (("conservative",), "conservative_weight"),
+    (("regulariser",), "lagrange_learning_rate"),
+    (("critic", "target_critic", "q"), "critic_learning_rate"),
+    (("rollout", "uncertainty", "penalty", "discrepancy", "halted", "threshold"), "rollout_length"),
 )
 
 
@@ -66,12 +65,12 @@ def divergence(
 
 def setting_to_lower(tensor: str, config: Any) -> str:
     """The setting that makes a tensor smaller, with its value: "agent.critic_learning_rate (0.0003 here)"."""
+    if not hasattr(config, "agent"):
+        return f"model.learning_rate ({config.model.learning_rate:g} here)"
     name = tensor.removeprefix("mean squared ").removeprefix("gradient of ")
     for beginnings, setting in REMEDIES:
-        part, key = setting.split(".")
-        value = getattr(getattr(config, part, None), key, None)
-        if name.startswith(beginnings) and value is not None:
-            return f"{setting} ({value:g} here)"
+        if name.startswith(beginnings) and hasattr(config.agent, setting):
+            return f"agent.{setting} ({getattr(config.agent, setting):g} here)"
     return "the learning rates"
 
 

@@ -172,6 +172,8 @@ def document(run: RunDirectory) -> dict[str, Any]:
         "presets": record["presets"],
         "began_as": record.get("began_as"),
         "penalty": record.get("penalty"),
+        "rollback": record.get("rollback"),
+        "value_warning": record.get("value_warning"),
         "seconds": record["seconds"],
         "versions": versions(),
         **{key: value for key, value in record["result"].items() if key != "algorithm"},
