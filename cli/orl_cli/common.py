@@ -14,7 +14,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
-from orl.errors import Interrupted, MissingError, OrlError, UsageError
+from orl.errors import Interrupted, MissingError, OrlError, UsageError, is_out_of_memory
 from orl_cli.console import error_line
 
 P = ParamSpec("P")
@@ -23,7 +23,6 @@ R = TypeVar("R")
 DEFAULT_ROOT = Path("runs")
 DEFAULT_DATASET = "orl/pendulum/mixed-v0"
 DEFAULT_ALGORITHM = "mopo"
-OUT_OF_MEMORY = "; where the command has --dry-run, it shows what takes how much, and what lowers it"
 # no sums in changing order, and no kernels chosen by measured time
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true --xla_gpu_autotune_level=0"
 
@@ -98,13 +97,12 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
                 traceback.print_exc()
             error_line(str(error))
             raise typer.Exit(error.exit_code) from None
-        except MemoryError:
-            error_line(f"out of memory{OUT_OF_MEMORY}")
-            raise typer.Exit(UsageError.exit_code) from None
-        except RuntimeError as error:  # what jax raises is one, and jax may not be imported yet
-            if "RESOURCE_EXHAUSTED" not in str(error):
+        except (MemoryError, RuntimeError) as error:  # jax raises the latter
+            if not is_out_of_memory(error):
                 raise
-            error_line(f"the device is out of memory{OUT_OF_MEMORY}")
+            if kwargs.get("debug"):
+                traceback.print_exc()
+            error_line("out of memory; where the command has --dry-run, it shows what takes how much")
             raise typer.Exit(UsageError.exit_code) from None
         except KeyboardInterrupt:
             error_line("interrupted before anything needed saving")

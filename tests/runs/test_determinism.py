@@ -34,10 +34,9 @@ def arrays(run: Path) -> dict[str, bytes]:
     found = {}
     for step in sorted(folder for folder in (run / "checkpoints").iterdir() if folder.name.isdigit()):
         names = [folder.name for folder in step.iterdir() if folder.is_dir()]
-        manager = ocp.CheckpointManager(step.parent.absolute(), item_names=tuple(names))
         kinds = {name: ocp.args.StandardRestore() for name in names}
-        items = manager.restore(int(step.name), args=ocp.args.Composite(**kinds))
-        manager.close()
+        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as orbax:
+            items = orbax.restore(step.absolute(), args=ocp.args.Composite(**kinds))
         for path, leaf in jax.tree_util.tree_leaves_with_path({name: items[name] for name in names}):
             found[step.name + jax.tree_util.keystr(path)] = np.asarray(leaf).tobytes()
     return found

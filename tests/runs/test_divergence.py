@@ -9,13 +9,13 @@ from typing import Any
 import jax.numpy as jnp
 import pytest
 
-from orl.errors import DivergedError, UsageError
+from orl.errors import DivergedError, UsageError, is_out_of_memory
 from orl.finite import NotFinite
 from orl.runs.checkpoints import Checkpoints
 from orl.runs.config import PolicyRunConfig, resolve_fit, resolve_policy, resolve_sequence
 from orl.runs.directory import RunDirectory
 from orl.runs.divergence import Divergence, divergence, go_back, lowered, rate_scale, setting_to_lower, with_rollback
-from orl.runs.memory_plan import Line, MemoryPlan, is_out_of_memory
+from orl.runs.memory_plan import Line, MemoryPlan
 from orl.runs.reporter import Reporter
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,6 @@ class Checkpoints:
     def latest(self) -> int | None:
         """The newest complete step, None without one."""
         return self._manager.latest_step()
-
-    def steps(self) -> list[int]:
-        """The complete steps, ascending."""
-        return sorted(self._manager.all_steps())
-
-    def delete(self, step: int) -> None:
-        """Remove a step for good."""
-        self._manager.delete(step)
 
     def save(self, step: int, items: Mapping[str, Any]) -> None:
         """Write `items` as `step`; returns when they are on disk. A step that is already there is left alone."""
@@ -67,6 +60,19 @@ class Checkpoints:
 def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+
+def steps(folder: Path) -> list[int]:
+    """The steps in a folder, newest first."""
+    return sorted((int(each.name) for each in folder.iterdir() if each.name.isdigit()), reverse=True)
+
+
+def delete_step(folder: Path, step: int) -> None:
+    """Remove a step that nobody has open: at once, so that no half of it can be taken for a whole."""
+    going = folder.with_name(f"{folder.name}.going")
+    shutil.rmtree(going, ignore_errors=True)
+    (folder / str(step)).rename(going)
+    shutil.rmtree(going)
 
 
 def read_latest(folder: Path, **templates: Any) -> tuple[int, dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from orl.errors import DivergedError
 from orl.finite import NotFinite
-from orl.runs.checkpoints import Checkpoints
+from orl.runs.checkpoints import delete_step, steps
 from orl.runs.directory import RunDirectory
 from orl.runs.reporter import Reporter
 
@@ -134,13 +134,10 @@ def go_back(run: RunDirectory, good: int, every: int) -> int:
     That is the newest good one on the schedule, so that a run that was stopped in between goes back as far as one that
     was not; without any, the newest good one.
     """
-    checkpoints = Checkpoints(run.checkpoints)
-    try:
-        usable = [step for step in checkpoints.steps() if step <= good]
-        target = max([step for step in usable if step % every == 0] or usable, default=0)
-        for step in checkpoints.steps():
-            if step > target:
-                checkpoints.delete(step)
-    finally:
-        checkpoints.close()
+    there = steps(run.checkpoints)
+    usable = [step for step in there if step <= good]
+    target = max([step for step in usable if step % every == 0] or usable, default=0)
+    for step in there:
+        if step > target:
+            delete_step(run.checkpoints, step)
     return target

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from orl.errors import UsageError
+from orl.errors import UsageError, is_out_of_memory
 from orl.runs import machine
 
 Place = Literal["host", "device"]
@@ -87,11 +87,11 @@ class MemoryPlan:
         """Inside the block, running out of memory becomes a UsageError that says what was planned and what to lower."""
         try:
             yield
-        except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        except (MemoryError, RuntimeError) as error:  # jax raises the latter
             if not is_out_of_memory(error):
                 raise
-            # of several memories it is the one with the least to spare that was too small
-            account = max(self.accounts(), key=lambda each: each.needed / (each.available or np.inf))
+            # of several memories, the fullest by the plan
+            account = max(self.accounts(), key=lambda each: each.needed / each.available if each.available else 0.0)
             raise UsageError(f"out of memory: {self._refusal(account, account.available)}") from None
 
     def _refusal(self, account: Account, available: int | None) -> str:
@@ -125,11 +125,6 @@ class MemoryPlan:
                 for each in self.accounts()
             ],
         }
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there was not enough memory, on the host or on the device."""
-    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error) or "Out of memory" in str(error)
 
 
 def size(number: float) -> str:
