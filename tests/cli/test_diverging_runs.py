@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
-from tiny_settings import TINY_AGENT, TINY_MODEL, TINY_ROLLOUT, TINY_SEQUENCE, settings
+from tiny_settings import TINY_AGENT, TINY_MODEL, TINY_ROLLOUT, settings
 
 import orl as package
 from orl.errors import Interrupted
@@ -22,7 +22,7 @@ from orl.runs.checkpoints import Checkpoints
 QUIET = ["train.eval_every=0", "train.eval_episodes=1", "train.checkpoint_every=1"]
 CQL = ["train-policy", "-a", "cql", *settings(TINY_AGENT, QUIET, ["agent.actions_per_source=2"])]
 BC = ["train-policy", "-a", "bc", *settings(TINY_AGENT, QUIET)]
-TOO_MUCH = 5e18  # a learning rate of bc at which products of two layers overflow, and at a tenth of which they do not
+TOO_MUCH = 1e19  # a learning rate of bc at which products of two layers overflow, and at a tenth of which they do not
 
 
 def line_of(done: Any, code: int) -> str:
@@ -111,20 +111,13 @@ def test_a_planted_reward_ends_with_4_and_names_loss_update_and_seed(
     assert record(run)["status"] == "diverged"
     assert [row["step"] for row in rows(run)] == [10 * epoch for epoch in range(1, good + 1) for _ in range(2)]
     assert steps(run) == list(range(1, good + 1))[-2:]
-    # what is wrong with the data no learning rate cures: the rollback is on record, and the second time is the end
-    again = line_of(
-        orl(*CQL, "-d", log, "--seeds", "3,5", "--steps", 100, "--out", run, "--on-divergence", "rollback"), 4
-    )
-    assert f"although the learning rates were lowered after epoch {good}" in again
-    assert record(run)["rollback"]["epoch"] == good
 
 
-@pytest.mark.parametrize("algorithm", ["cql", "rebrac"])
 def test_a_poisoned_checkpoint_is_named_and_the_one_before_it_loads(
-    algorithm: str, orl: Callable[..., Any], plain_log: Path, tmp_path: Path
+    orl: Callable[..., Any], plain_log: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    words = ["train-policy", "-a", algorithm, *settings(TINY_AGENT, QUIET), "-d", plain_log, "--out", run]
+    words = ["train-policy", "-a", "rebrac", *settings(TINY_AGENT, QUIET), "-d", plain_log, "--out", run]
     assert orl(*words, "--steps", 20).code == 0
     good = bytes_of(run, 1)
     config = longer(run, 30)
@@ -204,54 +197,41 @@ def test_a_rollback_without_a_checkpoint_begins_anew(orl: Callable[..., Any], pl
     assert bytes_of(tmp_path / "a", 2) == bytes_of(tmp_path / "b", 2)
 
 
-def test_a_member_that_diverges_is_named(orl: Callable[..., Any], plain_log: Path, tmp_path: Path) -> None:
+def test_a_member_that_diverges_is_named(orl: Callable[..., Any], fitted: dict[str, Any], tmp_path: Path) -> None:
     run = tmp_path / "run"
-    words = [
-        "fit-model",
-        "-d",
-        plain_log,
-        "--out",
-        run,
-        *settings(TINY_MODEL, ["model.max_epochs=20", "model.patience=99"]),
-    ]
-    assert orl(*words).code == 0
-    assert steps(run) == [10, 20]
-    poison(run, 20, "/params/net/params/Dense_0/kernel", (1, 2, 3))
+    shutil.copytree(fitted["run"], run)
+    poison(run, 2, "/params/net/params/Dense_0/kernel", (1, 2, 3))
     config = run / "config.toml"
-    config.write_text(config.read_text().replace("max_epochs = 20", "max_epochs = 25"))
-    words = ["fit-model", "--config", config, "--out", run]
-    line = line_of(orl(*words), 4)
-    assert line.startswith("orl: diverged: Dense_0/kernel of member 1 is not finite in checkpoint 20; ")
+    config.write_text(config.read_text().replace("max_epochs = 2", "max_epochs = 4"))
+    line = line_of(orl("fit-model", "--config", config, "--out", run), 4)
+    assert line.startswith("orl: diverged: Dense_0/kernel of member 1 is not finite in checkpoint 2; ")
     assert "lower model.learning_rate (0.001 here)" in line
-    assert orl(*words, "--on-divergence", "rollback").code == 0
-    assert record(run)["rollback"]["epoch"] == 10
-    assert [row.get("learning_rate_scale") for row in rows(run)] == [None] * 10 + [0.1] * 15
-    assert np.isfinite(np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(items_of(run, 25)["model"])])).all()
+    assert steps(run) == [2]
 
 
-def test_a_fit_at_a_huge_rate_ends_with_4(orl: Callable[..., Any], plain_log: Path, tmp_path: Path) -> None:
+def test_a_fit_that_no_tenth_helps_ends_with_4(orl: Callable[..., Any], plain_log: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     words = ["fit-model", "-d", plain_log, "--out", run, *settings(TINY_MODEL, ["model.learning_rate=1e10"])]
-    line = line_of(orl(*words), 4)
+    line = line_of(orl(*words, "--on-divergence", "rollback"), 4)
     assert line.startswith("orl: diverged: nll of member ")
-    assert "(epoch 1); the checkpoints in" in line
-    assert "lower model.learning_rate (1e+10 here)" in line
+    assert "(epoch 1), although the learning rates were lowered after epoch 0; the checkpoints in" in line
+    assert "lower model.learning_rate (1e+09 here)" in line
     assert record(run)["status"] == "diverged"
     assert not (run / "metrics.jsonl").exists()
 
 
-def test_a_transformer_says_which_tensor(orl: Callable[..., Any], plain_log: Path, tmp_path: Path) -> None:
+def test_a_transformer_goes_back_too(orl: Callable[..., Any], fitted_sequence: dict[str, Any], tmp_path: Path) -> None:
     run = tmp_path / "run"
-    words = ["fit-model", "-k", "transformer", "-d", plain_log, "--out", run, *settings(TINY_SEQUENCE)]
-    assert orl(*words).code == 0
+    shutil.copytree(fitted_sequence["run"], run)
     assert steps(run) == [1, 2]
     poison(run, 2, "/net/params/blocks_0/qkv/kernel", (2, 3))
     config = run / "config.toml"
     config.write_text(config.read_text().replace("\nsteps = 20\n", "\nsteps = 30\n"))
-    words = ["fit-model", "-k", "transformer", "--config", config, "--out", run]
-    line = line_of(orl(*words), 4)
-    assert line.startswith("orl: diverged: blocks_0/qkv/kernel is not finite in checkpoint 2; ")
-    assert orl(*words, "--on-divergence", "rollback").code == 0
+    words = ["fit-model", "-k", "transformer", "--config", config, "--out", run, "--on-divergence", "rollback"]
+    done = orl(*words, "--json")
+    assert done.code == 0, done.err
+    told = {"epoch": 1, "learning_rate_scale": 0.1, "tensor": "blocks_0/qkv/kernel"}
+    assert {key: done.document["rollback"][key] for key in told} == told
     assert [row.get("learning_rate_scale") for row in rows(run)] == [None, 0.1, 0.1]
 
 
@@ -259,7 +239,8 @@ def test_values_beyond_the_rewards_are_told_once_before_they_diverge(
     orl: Callable[..., Any], plain_log: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    words = [*CQL, "-d", plain_log, "--steps", 50, "--out", run, "--set", "agent.critic_learning_rate=100.0"]
+    words = ["train-policy", "-a", "rebrac", "-d", plain_log, "--steps", 50, "--out", run]
+    words += settings(TINY_AGENT, QUIET, ["agent.critic_learning_rate=1000.0", "agent.critic_layer_norm=false"])
     done = orl(*words, "--json")
     assert done.code == 0, done.err
     told = [line for line in done.err.splitlines() if line.startswith("orl: note: ")]
@@ -268,16 +249,17 @@ def test_values_beyond_the_rewards_are_told_once_before_they_diverge(
     assert len(beyond) > 1
     first = beyond[0]
     assert f"by step {first['step']} the critics of seed 0 value their rows at " in told[0]
-    assert "lower agent.critic_learning_rate (100 here)" in told[0]
+    assert "lower agent.critic_learning_rate (1000 here)" in told[0]
     with np.load(plain_log) as log:
         largest = float(np.abs(log["reward"]).max())
-    allowed = (largest + 2.5) / (1 - 0.99)
-    assert first["q_over_allowed"] == pytest.approx(abs(first["q"]) / allowed, rel=1e-6)
+    high, low = largest / (1 - 0.99), -(largest + 4 * 0.01) / (1 - 0.99)  # one dimension of action, coefficient 0.01
+    allowed = high if first["q"] > 0 else low
+    assert first["q_over_allowed"] == pytest.approx(first["q"] / allowed, rel=1e-6)
     assert all(row["q_over_allowed"] > 2.0 for row in beyond)
-    assert all(abs(row["q"]) <= 2.0 * allowed for row in rows(run) if row not in beyond)
+    assert all(2.0 * low <= row["q"] <= 2.0 * high for row in rows(run) if row not in beyond)
     warned = done.document["value_warning"]
     assert (warned["step"], warned["seed"], warned["q"]) == (first["step"], 0, first["q"])
-    assert abs(warned["allowed"]) == pytest.approx(allowed, rel=1e-6)
+    assert warned["allowed"] == pytest.approx(allowed, rel=1e-6)
 
 
 def test_running_out_of_memory_is_one_line_with_the_plan(
@@ -291,7 +273,7 @@ def test_running_out_of_memory_is_one_line_with_the_plan(
     line = line_of(done, 2)
     assert line.startswith("orl: out of memory: training bc needs about ")
     assert "; this machine has " in line
-    assert "lower agent.hidden" in line
+    assert "agent.hidden" in line.split("; lower ")[1]
     monkeypatch.undo()
     assert orl(*BC, "-d", plain_log, "--steps", 20, "--out", tmp_path / "run").code == 0
 
@@ -301,7 +283,7 @@ def test_running_out_of_memory_elsewhere_is_one_line_too(
 ) -> None:
     for error in (MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: Out of memory")):
 
-        def exhausted(*arguments: Any, error: Exception = error) -> Any:
+        def exhausted(*arguments: Any, error: Exception = error, **more: Any) -> Any:
             raise error
 
         monkeypatch.setattr("orl.data.catalog.load", exhausted)

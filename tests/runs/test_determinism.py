@@ -55,7 +55,7 @@ def test_a_policy_and_its_model_are_the_same_bytes(mopo: dict[str, Any], pendulu
     for part in ("", "model"):
         ours, theirs = Path(again["run"]) / part, Path(mopo["run"]) / part
         assert arrays(ours) == arrays(theirs)
-        assert len(arrays(ours)) > 20
+        assert len(arrays(ours)) > 10
         assert (ours / "metrics.jsonl").read_bytes() == (theirs / "metrics.jsonl").read_bytes()
 
 
