@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from made_sequences import lively, some_tokens, tiny_model
 
+from orl.finite import tell
 from orl.sequence import fit
 from orl.sequence.model import SequenceModel, SequenceParams
 from orl.sequence.tokens import TokenStore
@@ -218,3 +219,17 @@ def test_bfloat16_trains(learning) -> None:
     assert all(np.isfinite(float(value)) for value in metrics.values())
     assert float(metrics["holdout_reward"]) < 1.0
     assert {leaf.dtype for leaf in jax.tree.leaves(state.net)} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("update", [-1, 0])
+def test_what_is_not_finite_is_named(update: int, learning: Fitted) -> None:
+    """A parameter before any update; a loss, where a parameter that is finite cannot be multiplied."""
+
+    def broken(path: tuple, leaf: jax.Array) -> jax.Array:
+        name = "/".join(str(key.key) for key in path)
+        return leaf.at[1, 2].set(jnp.nan if update < 0 else 3e38) if name.endswith("blocks_0/qkv/kernel") else leaf
+
+    params = learning.params._replace(net=jax.tree_util.tree_map_with_path(broken, learning.params.net))
+    state = fit.init_fit(tiny_model(**LEARNER), params)
+    _, _, onset = learning.epoch_fn(state, learning.params, jax.random.key(1), cyclic_store(4), cyclic_store(2))
+    assert tell(onset) == (0, update, "blocks_0/qkv/kernel" if update < 0 else "loss")
