@@ -22,7 +22,7 @@ from orl.types import ActFn, Params
 DISCOUNT = 0.99  # for policies that were trained without one
 
 # Part of every key: estimates kept by an older way of estimating are not taken for new ones.
-ESTIMATORS = 3
+ESTIMATORS = 4
 
 
 class Candidate(NamedTuple):
