@@ -7,8 +7,9 @@ EXTRAS ?= dev,mujoco
 WORKERS ?= 2
 
 EARLIER ?= benchmarks/results/quick-cpu.json
+CRASH ?= runs/crash.json
 
-.PHONY: demo test slow lint types bench bench-check ranking build clean install
+.PHONY: demo test slow crash crash-sample lint types bench bench-check ranking build clean install
 
 install: $(READY)
 
@@ -26,6 +27,14 @@ test: $(READY)
 
 slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+# kills every command at 200 random moments and starts it again; goes on where it was stopped itself
+# twenty of the moments of `make crash`
+crash-sample: $(READY)
+	$(BIN)/python -m pytest -m crash tests/crash
+
+crash: $(READY)
+	PYTHONPATH=tests:tests/crash $(BIN)/python -m crash_campaign --out $(CRASH)
 
 lint: $(READY)
 	$(BIN)/ruff check src cli tests benchmarks

@@ -22,6 +22,7 @@ from orl.runs.candidate_file import read_candidates
 from orl.runs.directory import SCHEMA, read_json, slug, versions, write_json
 from orl.runs.evaluate import evaluate
 from orl.runs.reporter import Reporter
+from orl.runs.select import select
 from orl.runs.tune import tune
 from orl_cli.console import reporter_for
 
@@ -31,15 +32,22 @@ STUDY = {
     "sac/hopper/medium-replay-v0": "ranking-mujoco.toml",
     "sac/halfcheetah/medium-replay-v0": "ranking-mujoco.toml",
 }
+# No part of the study unless named: logs that had no say in how the choice is made.
+HELD_BACK = {
+    "sac/hopper/medium-v0": "ranking-mujoco.toml",
+    "sac/hopper/medium-expert-v0": "ranking-mujoco.toml",
+}
 ENOUGH_SECONDS = 24 * 3600.0  # the candidates' updates are part of the study: no budget may shorten them
 
 
 def study(dataset: str, folder: Path, episodes: int, reporter: Reporter) -> dict[str, Any]:
     """Train, choose offline, then play; the document of one dataset."""
-    candidates = read_candidates(presets_folder() / "tune" / STUDY[dataset])
+    candidates = read_candidates(presets_folder() / "tune" / (STUDY | HELD_BACK)[dataset])
     tuned = folder / slug(dataset)
-    tune(load(dataset, reporter.message), candidates, tuned, seconds=ENOUGH_SECONDS, reporter=reporter)
-    selection = read_json(tuned / "selection.json")
+    done = tune(load(dataset, reporter.message), candidates, tuned, seconds=ENOUGH_SECONDS, reporter=reporter)
+    # estimates are kept, so this is quick; a finished tune holds the choice as it was made then
+    trained = [tuned / each["run"] for each in done["candidates"] if each["status"] == "finished"]
+    selection = select(trained, settings=candidates.ope, root=tuned, out=tuned, reporter=reporter)
     lines = [line for line in selection["ranking"] if line["run"] is not None]
     truth = {line["run"]: _played(Path(line["run"]), episodes, reporter) for line in lines}
     behaviour = next(iter(truth.values()))["behaviour"]["score"]
@@ -57,10 +65,13 @@ def compare(selection: Mapping[str, Any], true: Mapping[str, float], behaviour: 
         `rank_correlation` (Spearman) of the selection score with the true one, over all candidates. `regret`: true
         score of the best candidate less that of what was selected (of the behaviour, where nothing was), at least 0.
         `regret_of_first`: the same for the candidate ranked first, whether or not it was certain enough to be selected.
+        `certified`: how many candidates are better than the behaviour for certain, `certified_wrongly`: of those, how
+        many have no higher true score.
     """
     lines = [line for line in selection["ranking"] if line["run"] is not None]
     scores = [-math.inf if line["score"] is None else line["score"] for line in lines]
     truth = [true[line["run"]] for line in lines]
+    certified = [true[line["run"]] for line in lines if (line["improvement"] or 0.0) > 0.0]
     chosen = behaviour if selection["selected"] is None else true[selection["selected"]["run"]]
     return {
         "candidates": [dict(line) | {"true_score": score} for line, score in zip(lines, truth, strict=True)],
@@ -69,6 +80,8 @@ def compare(selection: Mapping[str, Any], true: Mapping[str, float], behaviour: 
         "rank_correlation": rank_correlation(scores, truth),
         "regret": max(max(truth) - chosen, 0.0),
         "regret_of_first": max(truth) - truth[0],
+        "certified": len(certified),
+        "certified_wrongly": sum(score <= behaviour for score in certified),
     }
 
 
@@ -81,6 +94,8 @@ def summary(studies: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         "least_rank_correlation": float(np.min(correlation)),
         "mean_regret": float(np.mean(regret)),
         "largest_regret": float(np.max(regret)),
+        "certified": sum(each["certified"] for each in studies),
+        "certified_wrongly": sum(each["certified_wrongly"] for each in studies),
     }
 
 
@@ -93,11 +108,14 @@ def _played(run: Path, episodes: int, reporter: Reporter) -> dict[str, Any]:
 
 def _show(document: Mapping[str, Any]) -> None:
     for each in document["studies"]:
-        print(f"\n{each['dataset']}: rank correlation {each['rank_correlation']:.2f}, regret {each['regret']:.1f}")
+        figures = f"rank correlation {each['rank_correlation']:.2f}, regret {each['regret']:.1f}"
+        print(f"\n{each['dataset']}: {figures}, certified {each['certified']}, wrongly {each['certified_wrongly']}")
         for line in each["candidates"]:
-            score = "-" if line["score"] is None else f"{line['score']:.1f}"
-            print(f"  {line['label']:<16} score {score:>10}  true {line['true_score']:7.1f}  {line['verdict']}")
-        print(f"  {'behaviour':<16} true {each['behaviour_true_score']:26.1f}   selected: {each['selected']}")
+            score, better = ("-" if line[key] is None else f"{line[key]:.1f}" for key in ("score", "improvement"))
+            found = f"score {score:>8}  better by {better:>8}  true {line['true_score']:7.1f}"
+            print(f"  {line['label']:<16} {found}  {line['verdict']}")
+        chosen = "nothing" if each["selected"] is None else each["selected"]["label"]
+        print(f"  {'behaviour':<16} {'':35}  true {each['behaviour_true_score']:7.1f}  selected: {chosen}")
     print("\n" + ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in document["summary"].items()))
 
 
@@ -105,7 +123,7 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m orl_bench.ranking", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of the candidates and of ranking.json")
-    parser.add_argument("--dataset", action="append", choices=list(STUDY), help="only this one (repeatable)")
+    parser.add_argument("--dataset", action="append", choices=[*STUDY, *HELD_BACK], help="only this one (repeatable)")
     parser.add_argument("--episodes", type=int, default=20, help="of each candidate in the simulator")
     options = parser.parse_args()
     reporter = reporter_for(quiet=False)

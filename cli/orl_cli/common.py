@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import time
@@ -14,8 +15,10 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
-from orl.errors import Interrupted, MissingError, OrlError, UsageError, is_out_of_memory
+from orl.errors import Interrupted, MissingError, OrlError, UnwritableError, UsageError, is_out_of_memory
+from orl.files import FULL, unwritable
 from orl_cli.console import error_line
+from orl_cli.signals import interruptible
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -68,6 +71,9 @@ History = Annotated[
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="One setting, such as agent.penalty_coef=2.5; repeatable.")
 ]
+TrustEnv = Annotated[
+    bool, typer.Option("--trust-env", help="Make the data's environment as recorded, running the code that it names.")
+]
 WhenDiverged = Annotated[
     OnDivergence,
     typer.Option(
@@ -91,7 +97,8 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         warnings.showwarning = _show_warning
         try:
-            return command(*args, **kwargs)
+            with interruptible():
+                return command(*args, **kwargs)
         except OrlError as error:
             if kwargs.get("debug"):
                 traceback.print_exc()
@@ -105,8 +112,13 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             error_line("out of memory; where the command has --dry-run, it shows what takes how much")
             raise typer.Exit(UsageError.exit_code) from None
         except KeyboardInterrupt:
-            error_line("interrupted before anything needed saving")
+            error_line("interrupted; what was saved before is kept, and the same command goes on")
             raise typer.Exit(Interrupted.exit_code) from None
+        except OSError as error:
+            if error.errno not in (*FULL, errno.EROFS):
+                raise
+            error_line(str(unwritable(Path(error.filename or "the results"), error)))
+            raise typer.Exit(UnwritableError.exit_code) from None
 
     return run
 

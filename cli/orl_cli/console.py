@@ -6,16 +6,29 @@ import json
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any
 
 from orl.runs.reporter import Reporter
 
 PLAIN_SECONDS = 5.0  # between two progress lines where there is no terminal to redraw on
 
 
+def plain(text: str) -> str:
+    """`text` with what a terminal would act on or cannot show as escapes, such as \\x1b; line breaks and tabs stay.
+
+    Names of datasets, columns and files come from elsewhere, and may hold control sequences.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() or each in "\n\t" else each.encode("unicode_escape", "surrogatepass").decode()
+        for each in text
+    )
+
+
 def out(text: str) -> None:
     """A line of results."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(plain(text) + "\n")
 
 
 def print_json(document: Mapping[str, Any]) -> None:
@@ -23,16 +36,25 @@ def print_json(document: Mapping[str, Any]) -> None:
     out(json.dumps(document, indent=2, allow_nan=False))
 
 
-def print_table(table: Any) -> None:
-    """A rich table or panel on stdout."""
+def console_on(file: IO[str]) -> Any:
+    """A rich console that takes strings for what they are: neither mark-up nor emoji nor control sequences."""
     from rich.console import Console
 
-    Console(file=sys.stdout).print(table)
+    class PlainConsole(Console):
+        def render_str(self, text: str, **how: Any) -> Any:
+            return super().render_str(plain(text), **how)
+
+    return PlainConsole(file=file, markup=False, emoji=False)
+
+
+def print_table(table: Any, file: IO[str] | None = None) -> None:
+    """A rich table or panel on stdout, or on `file`."""
+    console_on(file or sys.stdout).print(table)
 
 
 def error_line(text: str) -> None:
     """What went wrong, on stderr, without a frame."""
-    sys.stderr.write(f"orl: {text}\n")
+    sys.stderr.write(f"orl: {plain(text)}\n")
 
 
 def reporter_for(quiet: bool) -> Reporter:
@@ -65,7 +87,7 @@ class PlainReporter(Reporter):
         self._first = 0
 
     def message(self, text: str) -> None:
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(plain(text) + "\n")
 
     def start(self, title: str, total: int, unit: str, done: int = 0) -> None:
         self._title, self._total, self._unit, self._first = title, total, unit, done
@@ -85,9 +107,7 @@ class RichReporter(Reporter):
     """A progress bar with rate, time to go and the latest numbers."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-
-        self._console = Console(file=sys.stderr)
+        self._console = console_on(sys.stderr)
         self._progress: Any = None
         self._task: Any = None
         self._title = ""
@@ -107,17 +127,17 @@ class RichReporter(Reporter):
 
         self.finish()
         columns = (
-            TextColumn("[bold]{task.description}"),
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn(unit),
             TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            TextColumn("[dim]{task.fields[numbers]}"),
+            TextColumn("{task.fields[numbers]}", style="dim", markup=False),
         )
         self._progress = Progress(*columns, console=self._console, transient=False)
-        self._task = self._progress.add_task(title, total=total, completed=done, numbers="", rate="")
+        self._task = self._progress.add_task(plain(title), total=total, completed=done, numbers="", rate="")
         self._progress.start()
 
     def advance(self, done: int, metrics: Mapping[str, float]) -> None:
@@ -125,7 +145,7 @@ class RichReporter(Reporter):
             return
         speed = self._progress.tasks[0].speed
         rate = f"{speed:.2f}/s" if speed else ""
-        self._progress.update(self._task, completed=done, numbers=numbers(metrics), rate=rate)
+        self._progress.update(self._task, completed=done, numbers=plain(numbers(metrics)), rate=rate)
 
     def finish(self) -> None:
         if self._progress is not None:

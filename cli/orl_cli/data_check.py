@@ -91,6 +91,7 @@ def action_words(action: dict[str, float | None]) -> str:
 def findings_table(findings: list[Any]) -> Any:
     """A row for each finding, gravest first."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(show_lines=True)
     table.add_column("severity", no_wrap=True)
@@ -99,12 +100,5 @@ def findings_table(findings: list[Any]) -> Any:
     for finding in findings:
         colour = COLOURS[finding.severity]
         words = f"{finding.check}: {finding.message}\n→ {finding.advice}"
-        table.add_row(f"[{colour}]{finding.severity}[/]", _plain(finding.where), _plain(words))
+        table.add_row(Text(finding.severity, style=colour), finding.where, words)
     return table
-
-
-def _plain(text: str) -> Any:
-    """Text whose square brackets are no mark-up."""
-    from rich.text import Text
-
-    return Text(text)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orl_cli.common import stamp
-from orl_cli.console import error_line, print_json
+from orl_cli.console import error_line, print_json, print_table
 
 if TYPE_CHECKING:
     from orl.runs.memory_plan import MemoryPlan
@@ -50,7 +50,6 @@ def show_dry_run(
 
 
 def _show(plan: MemoryPlan, estimate: Estimate | None) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from orl.runs.memory_plan import size
@@ -60,7 +59,7 @@ def _show(plan: MemoryPlan, estimate: Estimate | None) -> None:
         table.add_column(column, justify="left" if column == "what" else "right")
     for line in plan.lines:
         table.add_row(line.name, size(line.bytes) if line.per_seed else "", size(plan.total(line)))
-    Console(file=sys.stderr).print(table)
+    print_table(table, sys.stderr)
     for each in plan.accounts():
         there = "an unknown amount" if each.available is None else size(each.available)
         verdict = "" if each.fits else ": DOES NOT FIT"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +10,18 @@ from typing import Annotated, Any
 import typer
 
 from orl.errors import Interrupted, OrlError
-from orl_cli.common import DEFAULT_ROOT, Debug, Deterministic, Device, Json, Quiet, Root, guarded, set_up_machine
+from orl_cli.common import (
+    DEFAULT_ROOT,
+    Debug,
+    Deterministic,
+    Device,
+    Json,
+    Quiet,
+    Root,
+    TrustEnv,
+    guarded,
+    set_up_machine,
+)
 from orl_cli.console import error_line, print_json, print_table, reporter_for
 
 
@@ -19,6 +31,7 @@ def evaluate(
     episodes: Annotated[int, typer.Option(min=1, help="Episodes per seed.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="First reset seed: the same start states for every run.")] = 0,
     env: Annotated[str | None, typer.Option(help="Gymnasium id; by default the one the data was recorded in.")] = None,
+    trust_env: TrustEnv = False,
     bc: Annotated[
         bool, typer.Option("--bc/--no-bc", help="Show behaviour cloning beside; trained if not there yet.")
     ] = True,
@@ -36,19 +49,16 @@ def evaluate(
     set_up_machine(device, deterministic=deterministic)
     from orl.evaluation.episodes import EnvSpec
     from orl.runs.directory import load_run
-    from orl.runs.evaluate import evaluate as judge
+    from orl.runs.evaluate import evaluate as play
     from orl.runs.yardstick import bc_for
 
     reporter = reporter_for(quiet)
     spec = EnvSpec(env) if env else None
     opened = [load_run(path, "policy") for path in run]  # a wrong path is said before an hour of episodes, not after
-    documents = [judge(path, episodes=episodes, seed=seed, env=spec, reporter=reporter) for path in run]
+    judge = functools.partial(play, episodes=episodes, seed=seed, env=spec, trust_env=trust_env, reporter=reporter)
+    documents = [judge(path) for path in run]
     if bc:
-        put_bc_beside(
-            opened,
-            documents,
-            lambda one: judge(bc_for(one, runs, reporter), episodes=episodes, seed=seed, env=spec, reporter=reporter),
-        )
+        put_bc_beside(opened, documents, lambda one: judge(bc_for(one, runs, reporter)))
     if json:
         seconds = sum(document["seconds"] for document in documents)
         many = {"schema": 1, "run": [str(p) for p in run], "seconds": seconds, "versions": documents[0]["versions"]}

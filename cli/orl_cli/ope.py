@@ -75,9 +75,9 @@ def ope(
     set_up_machine(device, deterministic=deterministic)
     from orl.runs.ope import ope as judge
 
-    settings = ope_settings(config, set_, fqe_updates, members, folds, judge_seed)
+    settings = ope_settings(config, set_, discount, fqe_updates, members, folds, judge_seed)
     reporter = reporter_for(quiet)
-    document = judge(run, settings=settings, seed=seed, discount=discount, root=runs, force=force, reporter=reporter)
+    document = judge(run, settings=settings, seed=seed, root=runs, force=force, reporter=reporter)
     if json:
         return print_json(document)
     for candidate in document["candidates"]:
@@ -88,6 +88,7 @@ def ope(
 def ope_settings(
     config: Path | None,
     assignments: list[str] | None,
+    discount: float | None,
     updates: int | None,
     members: int | None,
     folds: int | None,
@@ -97,7 +98,8 @@ def ope_settings(
     from orl.runs.ope_config import resolve_ope
 
     fqe = {key: value for key, value in (("updates", updates), ("members", members)) if value is not None}
-    flags = {key: value for key, value in (("folds", folds), ("seed", judge_seed)) if value is not None}
+    given = {"discount": discount, "folds": folds, "seed": judge_seed}
+    flags = {key: value for key, value in given.items() if value is not None}
     return resolve_ope(overrides(config, assignments, ope=flags | ({"fqe": fqe} if fqe else {})))
 
 

@@ -23,6 +23,7 @@ from orl_cli.common import (
     Quiet,
     Root,
     Set,
+    TrustEnv,
     guarded,
     overrides,
     set_up_machine,
@@ -58,6 +59,7 @@ def plan(
     episodes: Annotated[int, typer.Option(min=1, help="Episodes per seed, played side by side.")] = 20,
     eval_seed: Annotated[int, typer.Option(min=0, help="First reset seed, as --seed of `orl evaluate`.")] = 0,
     env: Annotated[str | None, typer.Option(help="Gymnasium id; by default the one the data was recorded in.")] = None,
+    trust_env: TrustEnv = False,
     obs: Annotated[
         str | None, typer.Option(help="Plan once from this observation (1.0,0.0,0.0) and stop; needs no environment.")
     ] = None,
@@ -111,7 +113,8 @@ def plan(
     data = load(dataset, reporter.message)
     if obs is not None:
         return _once(obs, data, resolved, model, runs, reporter, json)
-    return _play(data, resolved, path, model, presets, (episodes, eval_seed, env, bc), runs, force, reporter, json)
+    how = episodes, eval_seed, env, trust_env, bc
+    return _play(data, resolved, path, model, presets, how, runs, force, reporter, json)
 
 
 def _play(
@@ -120,7 +123,7 @@ def _play(
     path: Path,
     model: Path | None,
     presets: list[Any],
-    how: tuple[int, int, str | None, bool],
+    how: tuple[int, int, str | None, bool, bool],
     runs: Path,
     force: bool,
     reporter: Any,
@@ -135,18 +138,25 @@ def _play(
     from orl.runs.yardstick import bc_for
     from orl_cli.evaluate import put_bc_beside, score_table
 
-    episodes, seed, env_id, bc = how
+    episodes, seed, env_id, trust_env, bc = how
     env = EnvSpec(env_id) if env_id else None
     document = act(
-        data, resolved, path, root=runs, model=model, episodes=episodes, seed=seed, env=env, presets=presets,
-        force=force, reporter=reporter,
+        data, resolved, path, root=runs, model=model, episodes=episodes, seed=seed, env=env, trust_env=trust_env,
+        presets=presets, force=force, reporter=reporter,
     )  # fmt: skip
     run = load_run(path)
     if bc:
         put_bc_beside(
             [run],
             [document],
-            lambda one: evaluate(bc_for(one, runs, reporter), episodes=episodes, seed=seed, env=env, reporter=reporter),
+            lambda one: evaluate(
+                bc_for(one, runs, reporter),
+                episodes=episodes,
+                seed=seed,
+                env=env,
+                trust_env=trust_env,
+                reporter=reporter,
+            ),
         )
     if json:
         return print_json(document)

@@ -57,7 +57,7 @@ def select(
     from orl.runs.select import select as choose
 
     document = choose(
-        run, settings=ope_settings(config, set_, fqe_updates, members, folds, judge_seed), discount=discount,
+        run, settings=ope_settings(config, set_, discount, fqe_updates, members, folds, judge_seed),
         root=runs, out=out, force=force, reporter=reporter_for(quiet),
     )  # fmt: skip
     if json:
@@ -70,22 +70,25 @@ def ranking_table(document: dict[str, Any]) -> Any:
     """Candidates by their score, the behaviour among them."""
     from rich.table import Table
 
+    from orl.evaluation.ope.methods import LABELS
+
     title = f"{document['dataset']} · discount {document['discount']:g}"
     table = Table(title=title, title_justify="left")
     table.add_column("candidate", overflow="fold")
     for column in ("score", "better by at least", "fitted Q"):
         table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("says", overflow="fold")
     table.add_column("verdict", overflow="fold")
     for line in document["ranking"]:
         chosen = "→ " if line is _selected(document) else ""
         table.add_row(
             chosen + line["label"], number(line["score"]), number(line["improvement"]), number(line["value"]),
-            line["verdict"] or "",
+            LABELS.get(line["witness"], ""), line["verdict"] or "",
         )  # fmt: skip
     table.caption = (
-        "score: what a policy is worth at least (95%), by the most doubtful of fitted Q, the penalised model and (from"
-        " ten effective episodes on) weighted doubly robust\n"
-        "better by at least: the same of its difference to the behaviour in the same episodes"
+        "better by at least: the greatest lower bound (95%) on the difference to the behaviour in the same episodes,"
+        " and whose it is\n"
+        "score: the mean of such bounds over the estimates that are heard; the order is by it"
     )
     table.caption_justify = "left"
     return table
@@ -93,10 +96,13 @@ def ranking_table(document: dict[str, Any]) -> Any:
 
 def answer(document: dict[str, Any]) -> str:
     """The decision, and what to do with it."""
+    from orl.runs.select import REFUTED
+
     chosen = document["selected"]
+    note = "" if document["model_heard"] else f"\nnote: {REFUTED}"
     if chosen is None:
-        return document["reason"]
-    return f"{document['reason']}\nselected: {chosen['run']}, seed {chosen['seed']}"
+        return document["reason"] + note
+    return f"{document['reason']}{note}\nselected: {chosen['run']}, seed {chosen['seed']}"
 
 
 def _selected(document: dict[str, Any]) -> dict[str, Any] | None:

@@ -156,6 +156,6 @@ def ranking_table(document: dict[str, Any]) -> Any:
         interval = f"{words(line['value'])} ({words(line['low'])}, {words(line['high'])})"
         score, better = words(line["score"]), words(line["improvement"])
         table.add_row(line["label"], updates, score, better, interval, line["verdict"] or "")
-    table.caption = "score, better by: what a policy and its difference to the behaviour are worth at least (95%)"
+    table.caption = "better by: lower bound (95%) on the difference to the behaviour; the order is by the score"
     table.caption_justify = "left"
     return table

@@ -16,6 +16,14 @@ class UsageError(OrlError):
     exit_code = 2
 
 
+class UnwritableError(UsageError):
+    """A place cannot be written to: the disk is full, or the folder is read-only."""
+
+
+class BusyError(UsageError):
+    """Another process is at work in the folder."""
+
+
 class DataError(OrlError):
     """A dataset or a run folder is missing, broken or does not fit what is asked of it."""
 

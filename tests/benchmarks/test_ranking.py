@@ -13,7 +13,10 @@ TRUE = {"a": 80.0, "b": 95.0, "c": 10.0, "d": -5.0}
 
 def selection(selected: str | None, d_score: float | None = -9.0) -> dict[str, Any]:
     scores = {"a": 3.0, "b": 2.0, None: 1.5, "c": 1.0, "d": d_score}
-    lines = [{"run": run, "label": run or "behaviour", "score": score} for run, score in scores.items()]
+    lines = [
+        {"run": run, "label": run or "behaviour", "score": score, "improvement": None if score is None else score - 1.5}
+        for run, score in scores.items()
+    ]
     return {"ranking": lines, "selected": selected and {"run": selected}}
 
 
@@ -24,6 +27,13 @@ def test_an_order_is_held_against_the_simulators() -> None:
     assert found["regret"] == pytest.approx(15.0)
     assert found["regret_of_first"] == pytest.approx(15.0)
     assert [line["true_score"] for line in found["candidates"]] == [80.0, 95.0, 10.0, -5.0]
+    assert (found["certified"], found["certified_wrongly"]) == (2, 0)
+
+
+def test_a_certificate_is_wrong_where_the_simulator_shows_no_gain() -> None:
+    """a and b are surely better by the log; of the behaviour's 80 only b is."""
+    found = compare(selection("a"), TRUE, behaviour=80.0)
+    assert (found["certified"], found["certified_wrongly"]) == (2, 1)
 
 
 def test_a_candidate_without_a_score_comes_last() -> None:
@@ -36,9 +46,13 @@ def test_to_keep_the_behaviour_costs_what_the_best_candidate_had_gained() -> Non
 
 
 def test_a_summary_takes_the_mean_and_the_worst() -> None:
-    studies = [{"rank_correlation": 0.8, "regret": 1.0}, {"rank_correlation": 0.4, "regret": 6.0}]
+    studies = [
+        {"rank_correlation": 0.8, "regret": 1.0, "certified": 3, "certified_wrongly": 1},
+        {"rank_correlation": 0.4, "regret": 6.0, "certified": 2, "certified_wrongly": 0},
+    ]
     found = summary(studies)
     assert found["mean_rank_correlation"] == pytest.approx(0.6)
     assert found["least_rank_correlation"] == pytest.approx(0.4)
     assert found["mean_regret"] == pytest.approx(3.5)
     assert found["largest_regret"] == pytest.approx(6.0)
+    assert (found["certified"], found["certified_wrongly"]) == (5, 1)

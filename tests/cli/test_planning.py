@@ -177,7 +177,8 @@ def test_what_is_refused(
     refused(orl(*plan, *sequence, "--obs", "a,b,c"), 2, "expected numbers between commas")
     refused(orl(*plan, *sequence, "--context", 3, "--obs", "0,0,0"), 2, "plan.context is 3", "window is 3")
     refused(orl(*plan, "--horizon", 2, "--plan-freq", 3), 2, "plan_freq is 3, more than the 2 steps")
-    refused(orl("plan", "-d", plain_log, *sequence, "--runs", tmp_path), 3, "another dataset than")
+    elsewhere = ["plan", "-d", plain_log, "--env", "Pendulum-v1", "--runs", tmp_path]
+    refused(orl(*elsewhere, *sequence), 3, "another dataset than")
     refused(orl("predict", cloned["run"], "--runs", tmp_path), 3, "holds a policy, not a fitted model")
     refused(orl("predict", fitted["run"], "--actions", "sampled", "--runs", tmp_path), 2, "needs a transformer")
     refused(orl("fit-model", "--arch", "lstm"), 2, "--arch is for --kind transformer")

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from orl import host_memory
 from orl.data.catalog import load
 from orl.data.normalise import identity_normaliser
 from orl.errors import UsageError
@@ -161,29 +162,31 @@ def test_what_the_device_has_and_what_the_host_has_are_two_accounts_on_an_accele
 
 def test_a_control_group_limits_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the groups from the process's own upwards the tightest counts; files in the cache give way."""
-    monkeypatch.setattr(machine, "_free_of_machine", lambda: 10_000)
-    monkeypatch.setattr(machine, "held_memory", lambda: 50)
-    monkeypatch.setattr(machine, "_free_of_group", lambda: None)
-    assert machine.host_memory() == 10_050
+    monkeypatch.setattr(host_memory, "_free_of_machine", lambda: 10_000)
+    monkeypatch.setattr(host_memory, "held_memory", lambda: 50)
+    monkeypatch.setattr(host_memory, "_free_of_group", lambda: None)
+    assert host_memory.host_memory() == 10_050
     monkeypatch.undo()
     own = tmp_path / "outer" / "own"
     own.mkdir(parents=True)
     files = ("memory.max", "memory.current")
-    monkeypatch.setattr(machine, "_group_folders", lambda: [(own, *files), (own.parent, *files), (tmp_path, *files)])
-    assert machine._free_of_group() is None
+    monkeypatch.setattr(
+        host_memory, "_group_folders", lambda: [(own, *files), (own.parent, *files), (tmp_path, *files)]
+    )
+    assert host_memory._free_of_group() is None
     for folder, limit, used in ((own, "max", "100"), (own.parent, "1000", "900")):
         (folder / "memory.max").write_text(limit + "\n")
         (folder / "memory.current").write_text(used + "\n")
-    assert machine._free_of_group() == 100
+    assert host_memory._free_of_group() == 100
     (own.parent / "memory.stat").write_text("anon 5\ninactive_file 300\n")
-    assert machine._free_of_group() == 400
+    assert host_memory._free_of_group() == 400
     (own / "memory.max").write_text("120\n")
-    assert machine._free_of_group() == 20
+    assert host_memory._free_of_group() == 20
 
 
 def test_this_machine_has_memory() -> None:
-    held = machine.held_memory()
-    assert 10_000_000 < held < (machine.host_memory() or 0)
+    held = host_memory.held_memory()
+    assert 10_000_000 < held < (host_memory.host_memory() or 0)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from orl.data.catalog import load
 from orl.planning.base import History
 from orl.runs.config_plan import plan_config
 from orl.runs.fit_model import load_model
-from orl.runs.planner import ensemble_plan, fit_value, load_prior, load_value, save_value
+from orl.runs.planner import ensemble_plan, fit_value, keep_value, load_prior, load_value
 
 START = np.asarray([[1.0, 0.0, 0.5]], np.float32)
 
@@ -60,7 +60,7 @@ def test_a_terminal_value_counts_after_the_last_step_and_comes_back_from_its_fol
     """A value of the log, at the planner's discount: discount^2 times it is what the plan is worth more."""
     config = plan_config({"dataset": pendulum_log, "planner": "mppi", "plan": {"discount": 0.9}})
     value = fit_value(load(pendulum_log), config)
-    save_value(value, tmp_path / "value")
+    keep_value(load(pendulum_log), config, tmp_path / "value")
     again = load_value(tmp_path / "value", 3)
     jax.tree.map(np.testing.assert_array_equal, value, again)
     bare, valued = plan(), plan(value=again)

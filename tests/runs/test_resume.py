@@ -19,6 +19,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 from orl.errors import Interrupted
+from orl.runs import interrupt
 from orl.runs import train_policy as training
 from orl.runs.checkpoints import Checkpoints
 from orl.runs.config import policy_config
@@ -161,13 +162,17 @@ def test_two_checkpoints_are_kept_and_one_that_is_there_is_not_written_again(tmp
     checkpoints.close()
 
 
-def test_the_first_signal_asks_and_the_second_is_the_systems() -> None:
+def test_the_first_signal_asks_and_the_second_is_the_systems(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that comes within a second of the first is taken for the same: `timeout` sends two."""
     before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(interrupt, "ONE_SIGNAL_SECONDS", 60.0)
     with stop_requested() as stopping:
         assert not stopping()
         signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
         assert stopping()
-        assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(signal.SIGTERM) is before
+    monkeypatch.setattr(interrupt, "ONE_SIGNAL_SECONDS", 0.0)
     with stop_requested():
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
@@ -175,12 +180,17 @@ def test_the_first_signal_asks_and_the_second_is_the_systems() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_what_stops_a_part_stops_the_whole_and_the_second_signal_is_still_the_systems() -> None:
+def test_what_stops_a_part_stops_the_whole_and_the_second_signal_is_still_the_systems(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(interrupt, "ONE_SIGNAL_SECONDS", 0.0)
     before = signal.getsignal(signal.SIGTERM)
     with stop_requested() as outer:
         with stop_requested() as inner:
             signal.raise_signal(signal.SIGTERM)
             assert (inner(), outer()) == (True, True)
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
             assert signal.getsignal(signal.SIGTERM) is before
         assert outer()
         with stop_requested() as later:

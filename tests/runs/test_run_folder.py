@@ -78,6 +78,13 @@ def test_the_same_run_goes_on_and_another_is_refused(tmp_path: Path) -> None:
     assert {file: (path / file).read_bytes() for file in os.listdir(path)} == before
 
 
+def test_other_data_are_described_not_only_numbered(tmp_path: Path) -> None:
+    data = {"name": "plant/pump-v0", "steps": 8000, "episodes": 40, "obs_dim": 3, "action_dim": 1}
+    opened(tmp_path).update(dataset=data)
+    with pytest.raises(UsageError, match=r"plant/pump-v0 with 8,000 steps in 40 episodes, 3 observed and 1 acted on"):
+        opened(tmp_path, fingerprint="g")
+
+
 def test_a_finished_run_stays_finished_unless_forced(tmp_path: Path) -> None:
     path = tmp_path / "run"
     opened(path).update(status="finished")
@@ -115,7 +122,10 @@ def test_broken_records_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not valid JSON"):
         load_run(tmp_path)
     (tmp_path / "run.json").write_text('{"schema": 2}')
-    with pytest.raises(DataError, match="schema 2; this version reads 1"):
+    with pytest.raises(DataError, match="schema 2; this version reads 1; a newer orl wrote it, so update this one"):
+        load_run(tmp_path)
+    (tmp_path / "run.json").write_text('{"schema": 0}')
+    with pytest.raises(DataError, match="schema 0; this version reads 1; make it again in another folder with --out"):
         load_run(tmp_path)
     (tmp_path / "run.json").write_text('{"schema": 1, "kind": "ensemble"}')
     with pytest.raises(DataError, match="of kind ensemble; one of kind policy is needed"):

@@ -14,8 +14,8 @@ from orl.data.episodes import Dataset
 from orl.errors import DataError, UsageError
 from orl.evaluation.ope.behaviour import BehaviourConfig
 from orl.evaluation.ope.fqe import FqeConfig
-from orl.evaluation.ope.score import Contender, choose
-from orl.evaluation.ope.verdict import AGREE, OUTSIDE
+from orl.evaluation.ope.score import Certainty, Contender, choose
+from orl.evaluation.ope.verdict import AGREE
 from orl.runs import judged_log
 from orl.runs import select as selecting
 from orl.runs.config import PolicyRunConfig, policy_config
@@ -101,7 +101,8 @@ def test_a_better_policy_is_selected_and_a_worse_one_is_not(judge: Any, tmp_path
     assert by_label["better"]["estimates"]["doubly_robust"]["value"] == pytest.approx(0.0, abs=0.08)
     assert by_label["worse"]["estimates"]["fqe"]["value"] == pytest.approx(-1.0, abs=0.08)
     assert document["behaviour"]["value"] == pytest.approx(float(data.reward.mean()), abs=1e-6)
-    assert by_label["worse"]["improvement"] < -0.3 < 0.3 < by_label["better"]["improvement"]
+    improvement = {line["label"]: line["improvement"] for line in document["ranking"]}
+    assert improvement["worse"] < -0.3 < 0.3 < improvement["better"]
     assert json.loads((tmp_path / "out" / "selection.json").read_text()) == document
 
 
@@ -113,34 +114,31 @@ def test_none_is_selected_where_none_is_better(judge: Any) -> None:
 
 
 def test_what_lies_outside_the_data_is_not_selected_however_good_it_looks(judge: Any) -> None:
-    """Reward a, logged within 0.05 of 0: playing 0.9 looks best by far, and nobody has tried anything like it."""
+    """Reward a, logged within 0.05 of 0: 0.9 looks best by far to fitted Q, and there is no model to speak for it."""
     document = judge(bandit(0.05, lambda a: a), {"bold": 0.9})
     (bold,) = [each for each in document["candidates"] if each["label"] == "bold"]
     assert bold["verdict"]["kind"] == "outside the data: do not trust"
     assert bold["support"]["far_share"] == 1.0
+    assert bold["estimates"]["fqe"]["improvement"]["value"] > 0.1
+    (line,) = [each for each in document["ranking"] if each["label"] == "bold"]
+    assert (line["improvement"], line["witness"]) == (None, None)
     assert document["selected"] is None
     assert document["ranking"][-1]["label"] == "bold"
 
 
-def test_the_behaviour_ranks_by_its_own_lower_bound_above_all_outside_the_data() -> None:
-    """Bounds 5 and 1 inside the data and 9 outside; the behaviour's is 3, or nothing bounds it from below."""
-    seen = [Contender("a", 1.0, 0.0, AGREE), Contender("b", 5.0, 0.0, AGREE), Contender("c", 9.0, 0.0, OUTSIDE)]
-    for low, order in ((3.0, ["b", "behaviour", "a", "c"]), (None, ["b", "a", "behaviour", "c"])):
-        behaviour = {"value": 4.0, "low": low}
-        judged = [
-            {
-                "run": each.name,
-                "seed": 0,
-                "label": each.name,
-                "behaviour": behaviour,
-                "estimates": {"fqe": {"value": 0}},
-            }
-            for each in seen
-        ]
-        lines = ranking(judged, seen, choose(seen))
-        assert [line["label"] for line in lines] == order
-        (own,) = [line for line in lines if line["label"] == "behaviour"]
-        assert (own["score"], own["value"], own["improvement"], own["run"]) == (low, 4.0, 0.0, None)
+def test_the_behaviour_stands_where_nothing_is_gained() -> None:
+    """Scores of 5, -1 and of nobody; the behaviour's is 0."""
+    seen = [
+        Contender("a", Certainty(-1.0, 0.5, "fqe"), AGREE),
+        Contender("b", Certainty(5.0, 6.0, "fqe"), AGREE),
+        Contender("c", Certainty(-np.inf, -np.inf, None), AGREE),
+    ]
+    rest = {"seed": 0, "behaviour": {"value": 4.0}, "estimates": {"fqe": {"value": 0}}}
+    lines = ranking([{"run": each.name, "label": each.name, **rest} for each in seen], seen, choose(seen))
+    assert [line["label"] for line in lines] == ["b", "behaviour", "a", "c"]
+    assert [line["score"] for line in lines] == [5.0, 0.0, -1.0, None]
+    assert [line["improvement"] for line in lines] == [6.0, 0.0, 0.5, None]
+    assert (lines[1]["run"], lines[1]["value"], lines[1]["witness"]) == (None, 4.0, None)
 
 
 def test_candidates_of_other_data_are_refused(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from orl.runs.tune_plan import (
     measure,
     plan_document,
 )
+from orl.runs.tune_record import Ticking, open_tune
 
 TINY = """
 [shared]
@@ -327,3 +328,30 @@ def test_a_folder_of_another_request_is_refused_and_force_replaces_it(
     with pytest.raises(UsageError, match="exists and is not the folder of a tune"):
         tune(data, tiny, tmp_path / "mine", seconds=60.0, force=True, selector=chooser)
     assert (tmp_path / "mine" / "thesis.txt").exists()
+
+
+def test_the_seconds_of_a_stage_are_written_down_while_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed, a tune knows what it took up to ten seconds before the last report of progress; nothing counts twice."""
+    now = [100.0]
+    monkeypatch.setattr("orl.runs.tune_record.time.perf_counter", lambda: now[0])
+    details = {"candidates": {"bc": {"seconds": 1.5}}}
+    record = open_tune(tmp_path, {"budget_seconds": 60}, details, force=False)
+    record.content["seconds"]["training"] = 1.5
+
+    def known() -> tuple[float, float]:
+        content = json.loads((tmp_path / "tune.json").read_text())
+        return content["seconds"].get("training", 0.0), content["candidates"]["bc"]["seconds"]
+
+    reporter = Ticking(Reporter(), record)
+    with record.timed("training", "bc"):
+        for passed, seen in ((4.0, (0.0, 1.5)), (7.0, (12.5, 12.5)), (9.0, (12.5, 12.5)), (1.0, (22.5, 22.5))):
+            now[0] += passed
+            reporter.advance(1, {})
+            assert known() == seen
+        now[0] += 3.0
+    assert known() == (25.5, 25.5)
+    now[0] += 50.0
+    reporter.message("between two stages")
+    assert (known(), record.spent) == ((25.5, 25.5), 25.5)

@@ -232,7 +232,7 @@ def test_the_smallest_and_largest_numbers_of_bins_work() -> None:
     np.testing.assert_array_equal(np.unique(tokens), np.arange(256))
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     column=st.lists(st.integers(-6, 6) | NUMBERS, min_size=40, max_size=40),
     bins=st.sampled_from([4, 9]),

@@ -40,6 +40,7 @@ class Dataset:
         reward: [N] reward per step.
         terminated: [N] true ends. truncated: [N] time-outs and cuts. Both are False inside an episode.
         starts: [E] row at which each episode begins, ascending, the first 0.
+        env_spec: the recorded spec of the environment, as JSON text; only `evaluation.recorded_env` reads it.
         obs_fields: the order in which a dict observation was flattened, as (key, size) pairs; () for a plain one.
         history: how many earlier observations and actions come with each row (`data.history.stacked_rows`).
             The arrays here are the log's own, of one step each, whatever it is, and so is the fingerprint.
@@ -58,6 +59,7 @@ class Dataset:
     env_id: str | None = None
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     max_episode_steps: int | None = None
+    env_spec: str | None = None
     reference: Reference | None = None
     obs_fields: tuple[tuple[str, int], ...] = ()
     history: int = 0

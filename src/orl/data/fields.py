@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from orl.errors import DataError
 
 Fields = tuple[tuple[str, int], ...]
+_DEPTH = 32
 _INDEX = "_index_"  # Minari's name for a tuple's parts in HDF5, used here for live tuples as well
 
 
@@ -22,6 +23,8 @@ def fields_of(space: Any, where: str, path: str = "") -> Fields:
     Raises:
         DataError: a part that is not a box of numbers; `where` names the dataset in the message.
     """
+    if path.count("/") >= _DEPTH:
+        raise DataError(f"{where}: the observation space is nested more than {_DEPTH} deep; record it as a Box")
     kind, inner = (space.get("type"), space.get("subspaces")) if isinstance(space, dict) else (None, None)
     if kind == "Box":
         return ((path, _box_size(space, where, path)),)

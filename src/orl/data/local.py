@@ -58,7 +58,7 @@ def read_metadata(dataset_id: str) -> dict[str, Any]:
         metadata = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(missing_message(dataset_id, local_ids())) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{dataset_id}: cannot read {file} ({error}); fetch or record the dataset again") from None
     if not isinstance(metadata, dict):
         raise DataError(f"{dataset_id}: {file} is not a JSON object; fetch or record the dataset again")

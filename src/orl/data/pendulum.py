@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orl.data.local import data_folder, read_metadata
-from orl.data.publish import publish, writable_root
+from orl.data.publish import RECORDING, publish, work_folder, writable_root
 
 ENV_ID = "Pendulum-v1"
 EPISODE_STEPS = 200
@@ -110,7 +109,7 @@ def record(dataset_id: str, parts: tuple[Part, ...], reference_episodes: int = R
     target, root = data_folder(dataset_id).parent, writable_root()
     low = float(np.mean(episode_returns(RANDOM, reference_episodes, SEED + 1)))
     high = float(np.mean(episode_returns(GOOD, reference_episodes, SEED + 2)))
-    with tempfile.TemporaryDirectory(prefix=".recording-", dir=root) as build, _minari_folder(build):
+    with work_folder(RECORDING) as build, _minari_folder(str(build)):
         collector = minari.DataCollector(gymnasium.make(ENV_ID))
         try:
             for index, part in enumerate(parts):
@@ -128,7 +127,7 @@ def record(dataset_id: str, parts: tuple[Part, ...], reference_episodes: int = R
                 )
         finally:
             collector.close()
-        publish(Path(build) / dataset_id, target, root)
+        publish(build / dataset_id, target, root)
     return target
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -28,11 +29,16 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class EnvSpec:
-    """Which environment: an id of Gymnasium's registry, its constructor's settings, and its time limit in steps."""
+    """Which environment: an id of Gymnasium's registry, its constructor's settings, and its time limit in steps.
+
+    `code` is a recorded spec as JSON, made as it stands, with all that it imports and calls: only for what the user
+    trusts (see `recorded_env`). The other entries then say the same.
+    """
 
     env_id: str
     kwargs: dict[str, Any] = field(default_factory=dict)
     max_episode_steps: int | None = None
+    code: str | None = None
 
 
 class EpisodePolicy(Protocol):
@@ -69,29 +75,33 @@ def make_envs(env: EnvSpec, n: int, *, spec: Spec | None = None, obs_fields: Fie
     """`n` copies of `env`, without autoreset: whoever steps them resets them.
 
     Only ids in Gymnasium's registry are built. An id with a module ("module:Id") or an entry point stored with a
-    dataset would run code of the dataset's author, so neither is ever followed.
+    dataset would run code of the dataset's author, so neither is followed, unless `env` brings `code`.
 
     Raises:
         UsageError: the id is unknown or names a module, it refuses `kwargs`, or it has no time limit.
         MissingError: a package that the environment needs is not installed.
         DataError: its observations or actions do not fit `spec` or `obs_fields`.
     """
-    _check_id(env)
+    if env.code is None:
+        _check_id(env)
     limit = env.max_episode_steps
     if limit is not None and limit < 1:
         raise UsageError(f"max_episode_steps must be at least 1, got {limit}")
 
     def make() -> gymnasium.Env:
+        if env.code is not None:
+            return _make_trusted(env.code, limit)
         return gymnasium.make(env.env_id, max_episode_steps=limit, disable_env_checker=True, **env.kwargs)
 
     try:
         envs = SyncVectorEnv([make] * n, autoreset_mode=AutoresetMode.DISABLED)
     except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
         raise MissingError(_missing(env.env_id, error)) from error
-    except (TypeError, ValueError, gymnasium.error.Error) as error:
+    except (TypeError, ValueError, AttributeError, gymnasium.error.Error) as error:
         raise UsageError(f"environment {env.env_id} does not take the settings {env.kwargs}: {error}") from error
     try:
-        if limit is None and gymnasium.registry[env.env_id].max_episode_steps is None:
+        made = envs.envs[0].spec
+        if limit is None and (made is None or made.max_episode_steps is None):
             raise UsageError(f"environment {env.env_id} has no time limit, so an episode may never end; set one")
         check_spaces(env.env_id, envs, spec, obs_fields)
     except Exception:
@@ -210,6 +220,18 @@ def _check_id(env: EnvSpec) -> None:
         near = difflib.get_close_matches(env.env_id, gymnasium.registry, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "is the package that registers it imported?"
         raise UsageError(f"Gymnasium knows no environment '{env.env_id}'; {hint}")
+
+
+def _make_trusted(code: str, limit: int | None) -> gymnasium.Env:
+    """The environment of a recorded spec, by its own entry point and with its wrappers."""
+    recorded = {"entry_point": None, "additional_wrappers": [], **json.loads(code)}
+    spec = gymnasium.envs.registration.EnvSpec.from_json(json.dumps(recorded))
+    if spec.entry_point is not None:
+        return gymnasium.make(spec, max_episode_steps=limit, disable_env_checker=True)
+    if spec.additional_wrappers:
+        raise UsageError(f"the recorded spec of {spec.id} has wrappers but no entry point, so it cannot be made")
+    # The id alone: importing the module before its colon registers it.
+    return gymnasium.make(spec.id, max_episode_steps=limit, disable_env_checker=True, **spec.kwargs)
 
 
 def _missing(env_id: str, error: Exception) -> str:

@@ -1,9 +1,14 @@
-"""Checkpoints by Orbax: the newest complete one is used, the last two are kept."""
+"""Checkpoints: written beside, put on disk, sealed and renamed; the newest one whose seal fits its files is used."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
+import functools
+import json
+import logging
+import warnings
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,29 +16,74 @@ import jax
 import orbax.checkpoint as ocp
 
 from orl.errors import DataError
+from orl.files import (
+    TEMPORARY,
+    publish_folder,
+    remove_folder,
+    saving,
+    storage_error,
+    sweep,
+    sync_file,
+    unwritable,
+)
 
 KEEP = 2
+SEAL = "seal.json"  # written last: sizes and CRC-32 of every file of a step
+CHUNK = 2**20  # bytes read at a time
 
 
 class Checkpoints:
-    """The steps in one folder. Each holds named items, so that a policy can be read without its training state."""
+    """The steps in one folder, for whoever has it to himself. Each holds named items, so that a policy can be read
+    without its training state."""
 
     def __init__(self, folder: Path) -> None:
-        options = ocp.CheckpointManagerOptions(max_to_keep=KEEP, enable_async_checkpointing=False)
-        self._folder = folder
-        self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
+        self._folder = folder.absolute()
+        self._orbax = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
+        with saving(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            sweep(self._folder)
 
     def latest(self) -> int | None:
-        """The newest complete step, None without one."""
-        return self._manager.latest_step()
+        """The newest step whose files are what was written, None where there are no steps.
+
+        Newer ones that are damaged are passed over, with a warning.
+
+        Raises:
+            DataError: every step is damaged.
+        """
+        return newest(self._folder)
 
     def save(self, step: int, items: Mapping[str, Any]) -> None:
-        """Write `items` as `step`; returns when they are on disk. A step that is already there is left alone."""
-        if step in self._manager.all_steps():
-            return
+        """Write `items` as `step`; returns when they are on disk. A sound step that is already there is left alone.
+
+        The rows of the logs beside the folder are put on disk first: a step stands for them. Later steps, which were
+        passed over, go, and earlier ones but the last.
+
+        Raises:
+            UnwritableError: the disk is full or read-only; the steps before are kept.
+        """
+        target = self._folder / str(step)
+        if target.exists():
+            if fault(target) is None:
+                return
+            remove_folder(target)
+        building = self._folder / f"{TEMPORARY}{step}"
         arguments = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
-        self._manager.save(step, args=ocp.args.Composite(**arguments))
-        self._manager.wait_until_finished()
+        try:
+            with saving(target):
+                for log in self._folder.parent.glob("*.jsonl"):
+                    sync_file(log)
+                self._write(building, ocp.args.Composite(**arguments), target)
+                _seal(building)
+                publish_folder(building, target)
+        except BaseException:
+            sweep(self._folder)
+            raise
+        found = steps(self._folder)
+        kept = found[found.index(step) :][:KEEP]
+        for other in found:
+            if other not in kept:
+                remove_folder(self._folder / str(other))
 
     def restore(self, step: int, **templates: Any) -> dict[str, Any]:
         """The named items of `step`, each in the shape of its template (arrays, or shapes from `jax.eval_shape`).
@@ -41,53 +91,153 @@ class Checkpoints:
         Raises:
             DataError: the step is damaged, or does not fit the templates.
         """
-        arguments = {name: ocp.args.StandardRestore(jax.tree.map(_abstract, tree)) for name, tree in templates.items()}
-        try:
-            restored = self._manager.restore(step, args=ocp.args.Composite(**arguments))
-            return {name: restored[name] for name in templates}
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise DataError(
-                f"cannot restore checkpoint {step} in {self._folder}: {first_line}; delete that step's folder to go on"
-                " from the one before it, or start again with --force"
-            ) from None
+        return _restore(self._orbax, self._folder, step, templates)
 
     def close(self) -> None:
         """Release Orbax's threads."""
-        self._manager.close()
+        self._orbax.close()
 
-
-def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
-    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
-
-
-def steps(folder: Path) -> list[int]:
-    """The steps in a folder, newest first."""
-    return sorted((int(each.name) for each in folder.iterdir() if each.name.isdigit()), reverse=True)
-
-
-def delete_step(folder: Path, step: int) -> None:
-    """Remove a step that nobody has open: at once, so that no half of it can be taken for a whole."""
-    going = folder.with_name(f"{folder.name}.going")
-    shutil.rmtree(going, ignore_errors=True)
-    (folder / str(step)).rename(going)
-    shutil.rmtree(going)
+    def _write(self, building: Path, arguments: Any, target: Path) -> None:
+        try:
+            with _unlogged():
+                self._orbax.save(building, args=arguments)
+        except ValueError as error:  # tensorstore's way of saying what the system said
+            if (cause := storage_error(str(error))) is None:
+                raise
+            raise unwritable(target, cause) from None
 
 
 def read_latest(folder: Path, **templates: Any) -> tuple[int, dict[str, Any]]:
-    """(step, items) of the newest checkpoint in `folder`.
+    """(step, items) of the newest sound checkpoint in `folder`, which is not changed.
 
     Raises:
         DataError: there is none, or it does not fit the templates.
     """
     if not folder.is_dir():
         raise DataError(f"{folder.parent} has no checkpoint yet")
-    checkpoints = Checkpoints(folder)
+    step = newest(folder, tuple(templates))
+    if step is None:
+        raise DataError(f"{folder.parent} has no complete checkpoint")
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as orbax:
+        return step, _restore(orbax, folder.absolute(), step, templates)
+
+
+def steps(folder: Path) -> list[int]:
+    """The steps in a folder, newest first, damaged ones among them."""
+    return sorted((int(each.name) for each in folder.iterdir() if each.name.isdigit()), reverse=True)
+
+
+def newest(folder: Path, items: tuple[str, ...] = ()) -> int | None:
+    """The newest step with nothing wrong in `items` (in anything, by default); raises and warns as `latest` does."""
+    found = steps(folder)
+    for step in found:
+        wrong = fault(folder / str(step), items)
+        if wrong is None:
+            return step
+        warnings.warn(f"checkpoint {step} in {folder} is passed over: {wrong}", stacklevel=3)
+    if found:
+        raise DataError(
+            f"cannot restore checkpoint {found[0]} in {folder}, nor one before it: the files are damaged; start again"
+            " with --force"
+        )
+    return None
+
+
+def fault(step: Path, items: tuple[str, ...] = ()) -> str | None:
+    """What is wrong with the files of a step (of these items alone, if any are named), None where nothing is.
+
+    Steps from before there were seals count as sound, and items that a copy was made without are no fault.
+    """
+    seal = step / SEAL
+    if not seal.exists():
+        return None if (step / "_CHECKPOINT_METADATA").exists() else "it is not complete"
     try:
-        step = checkpoints.latest()
-        if step is None:
-            raise DataError(f"{folder.parent} has no complete checkpoint")
-        return step, checkpoints.restore(step, **templates)
+        files = json.loads(seal.read_text(encoding="utf-8"))["files"]
+        for name, (size, checksum) in files.items():
+            item = name.split("/")[0]
+            if (items and item not in items) or not (step / item).exists():
+                continue
+            if not (step / name).is_file():
+                return f"{name} is missing"
+            if (step / name).stat().st_size != size or _checksum(step / name) != checksum:
+                return f"{name} is not what was written"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"{SEAL} cannot be read ({type(error).__name__})"
+    return None
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Orbax logs the traceback of an error that it raises as well."""
+    logger = logging.getLogger("absl")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
     finally:
-        checkpoints.close()
+        logger.disabled = before
+
+
+def _seal(step: Path) -> None:
+    """Write down what the files of a step are."""
+    files = {str(each.relative_to(step)): [each.stat().st_size, _checksum(each)] for each in _files(step)}
+    (step / SEAL).write_text(json.dumps({"files": files}), encoding="utf-8")
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (each for each in sorted(folder.rglob("*")) if each.is_file())
+
+
+def _checksum(file: Path) -> int:
+    """CRC-32 of a file, read piece by piece."""
+    value = 0
+    with file.open("rb") as stream:
+        while piece := stream.read(CHUNK):
+            value = zlib.crc32(piece, value)
+    return value
+
+
+def _restore(orbax: ocp.Checkpointer, folder: Path, step: int, templates: Mapping[str, Any]) -> dict[str, Any]:
+    arguments = {name: ocp.args.StandardRestore(jax.tree.map(_abstract, tree)) for name, tree in templates.items()}
+    try:
+        restored = orbax.restore(folder / str(step), args=ocp.args.Composite(**arguments))
+        return {name: restored[name] for name in templates}
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        what = _difference(folder / str(step), templates) or _first_line(error)
+        raise DataError(
+            f"cannot restore checkpoint {step} in {folder}: {what}; delete that step's folder to go on"
+            " from the one before it, or start again with --force"
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _difference(step: Path, templates: Mapping[str, Any]) -> str | None:
+    """The first array that is not the same in a step and in the templates, None where none is, or none can be read."""
+    for item, template in templates.items():
+        if not (step / item).is_dir():
+            return f"it has no item {item}"
+        try:
+            with ocp.StandardCheckpointer() as orbax:
+                stored = _shapes(orbax.metadata(step / item).item_metadata.tree)
+        except (ValueError, OSError, AttributeError):
+            return None
+        wanted = _shapes(template)
+        for name in wanted | stored:
+            there, now = (each.get(name, "absent") for each in (stored, wanted))
+            if there != now:
+                return f"{item}/{name} is {there} there and {now} now"
+    return None
+
+
+def _shapes(tree: Any) -> dict[str, str]:
+    """'float32 [2, 3]' of every array in a tree, by its path; a named tuple counts as a dictionary."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    name = functools.partial(jax.tree_util.keystr, simple=True, separator="/")
+    return {name(path): f"{leaf.dtype} {list(leaf.shape)}" for path, leaf in leaves}
+
+
+def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
+    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)

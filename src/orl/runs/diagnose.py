@@ -12,6 +12,7 @@ from orl.data.history import with_history
 from orl.errors import DataError, UsageError
 from orl.evaluation.diagnosis.figures import calibration_figure, policy_figure, uncertainty_figure
 from orl.evaluation.figures import error_figure
+from orl.files import saving
 from orl.runs.diagnosis_data import Evidence, gather
 from orl.runs.diagnosis_model import diagnose_ensemble, diagnose_sequence
 from orl.runs.diagnosis_policy import DISCOUNT, diagnose_policy, discount_of
@@ -155,12 +156,10 @@ def _ensemble_figures(document: dict[str, Any], chosen: Chosen | None) -> dict[s
 
 def _write(document: dict[str, Any], figures: dict[str, Figure], folder: Path, began: float) -> dict[str, Any]:
     """Save the figures and the document, which names them."""
-    try:
+    with saving(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, figure in figures.items():
             figure.savefig(folder / name)
-    except OSError as error:
-        raise UsageError(f"cannot write into {folder}: {error.strerror}; choose another folder with --out") from None
     document |= {
         "files": [str(folder / name) for name in figures],
         "versions": versions(),

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import platform
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +13,9 @@ from typing import Any
 
 from orl.config import as_tree, completed, read_toml, to_toml
 from orl.errors import DataError, UsageError
+from orl.files import TEMPORARY, append_text, saving, write_text
+from orl.locking import LOCK
+from orl.runs.claim import clear_folder
 
 SCHEMA = 1
 PACKAGES = ("orl", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "minari", "gymnasium")
@@ -33,13 +33,12 @@ def versions() -> dict[str, str]:
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Write atomically: a reader sees the old document or the new one, never half of one."""
-    text = json.dumps(document, indent=2, allow_nan=False)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, suffix=".tmp", delete=False) as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(file.name, path)
+    """Write atomically: a reader sees the old document or the new one, never half of one.
+
+    Raises:
+        UnwritableError: the disk is full or the folder cannot be written to; the old document is still there.
+    """
+    write_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -91,51 +90,50 @@ class RunDirectory:
     def append(self, file: str, row: Mapping[str, Any]) -> None:
         """Add a line to metrics.jsonl or timings.jsonl; non-finite numbers are written as null."""
         clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
-        with (self.path / file).open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(clean) + "\n")
+        append_text(self.path / file, json.dumps(clean) + "\n")
 
     def rows(self, file: str) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl or timings.jsonl; a torn last line is ignored."""
         return list(_complete_lines(self.path / file))
 
     def rewind(self, step: int) -> None:
-        """Drop the rows after `step`: they will be made again."""
+        """Drop the rows after `step`, and a line that was torn: they will be made again."""
         for file in ("metrics.jsonl", "timings.jsonl"):
             path = self.path / file
             if path.exists():
                 kept = [json.dumps(row) + "\n" for row in _complete_lines(path) if row["step"] <= step]
-                temporary = path.with_suffix(".tmp")
-                temporary.write_text("".join(kept), encoding="utf-8")
-                os.replace(temporary, path)
+                write_text(path, "".join(kept))
 
 
 def open_run(
     path: Path, kind: str, config: Any, identity: Mapping[str, Any], details: Mapping[str, Any], *, force: bool = False
 ) -> RunDirectory:
-    """Create the folder, or open the same run again.
+    """Create the folder, or open the same run again, for whoever has claimed it (`runs.claim`).
 
     Args:
         kind: "ensemble" or "policy". config: its settings. identity: what must also agree to go on (fingerprints).
         details: entries of run.json for a new run. force: replace a run that does not agree, or is finished.
 
     Raises:
-        UsageError: the folder holds something else, or a run with other settings.
+        UsageError: the folder holds something else, or a run with other settings, or cannot be written to.
     """
     check_folder(path, kind, config, identity, force=force)
     if force and (path / "run.json").exists():
-        shutil.rmtree(path)
+        clear_folder(path, last="run.json")
     if (path / "run.json").exists():
         run = load_run(path)
         if not run.finished:
             run.update(status="running")
         return run
-    try:
+    run = RunDirectory(path, {"schema": SCHEMA, "kind": kind, "status": "running", **identity, **details})
+    with saving(path):
         path.mkdir(parents=True, exist_ok=True)
-        (path / "config.toml").write_text(to_toml(config), encoding="utf-8")
-        run = RunDirectory(path, {"schema": SCHEMA, "kind": kind, "status": "running", **identity, **details})
-        run.update(versions=versions())
-    except OSError as error:
-        raise UsageError(f"cannot write the run folder {path}: {error.strerror}; choose another with --out") from None
+    try:
+        write_text(path / "config.toml", to_toml(config))
+        run.update(versions=versions())  # from here on it is a run
+    except BaseException:
+        (path / "config.toml").unlink(missing_ok=True)
+        raise
     return run
 
 
@@ -162,8 +160,7 @@ def load_run(path: Path, kind: str | None = None) -> RunDirectory:
     if not (path / "run.json").is_file():
         raise DataError(f"{path} is not a run folder (no run.json); `orl runs list` shows those there are")
     record = read_json(path / "run.json")
-    if record.get("schema") != SCHEMA:
-        raise DataError(f"{path} was written with schema {record.get('schema')}; this version reads {SCHEMA}")
+    check_schema(path, record)
     if kind and record.get("kind") != kind:
         raise DataError(f"{path} is a run of kind {record.get('kind')}; one of kind {kind} is needed here")
     lacking = [key for key in ("kind", "status") if key not in record]
@@ -172,10 +169,19 @@ def load_run(path: Path, kind: str | None = None) -> RunDirectory:
     return RunDirectory(path, record)
 
 
+def check_schema(path: Path, record: Mapping[str, Any]) -> None:
+    """DataError unless this version reads what is in the folder."""
+    there = record.get("schema")
+    if there != SCHEMA:
+        newer = isinstance(there, int) and there > SCHEMA
+        remedy = "a newer orl wrote it, so update this one" if newer else "make it again in another folder with --out"
+        raise DataError(f"{path} was written with schema {there}; this version reads {SCHEMA}; {remedy}")
+
+
 def find_runs(root: Path) -> Iterator[RunDirectory]:
     """Every readable run below `root`, by path; the copies inside other runs are left out."""
     for record in sorted(root.glob("*/*/run.json")) + sorted(root.glob("*/run.json")):
-        if (record.parent.parent / "run.json").exists():
+        if (record.parent.parent / "run.json").exists() or record.parent.name.startswith(TEMPORARY):
             continue
         try:
             yield load_run(record.parent)
@@ -184,11 +190,11 @@ def find_runs(root: Path) -> Iterator[RunDirectory]:
 
 
 def _is_fresh(path: Path, config: Any) -> bool:
-    """Empty, or where the same run was killed before its run.json was there."""
-    names = {entry.name for entry in path.iterdir() if not entry.name.startswith("run.json")}
-    return not names or (
-        names == {"config.toml"} and (path / "config.toml").read_text(encoding="utf-8") == to_toml(config)
-    )
+    """Empty, or where a run was killed before its run.json was there: its lock, at least, it had by then."""
+    names = {entry.name for entry in path.iterdir() if not entry.name.startswith((TEMPORARY, "run.json"))}
+    if names <= {LOCK} or names == {LOCK, "config.toml"}:
+        return True
+    return names == {"config.toml"} and (path / "config.toml").read_text(encoding="utf-8") == to_toml(config)
 
 
 def _check_same(path: Path, kind: str, config: Any, identity: Mapping[str, Any]) -> None:
@@ -198,10 +204,18 @@ def _check_same(path: Path, kind: str, config: Any, identity: Mapping[str, Any])
     there = {"kind": run.record["kind"], **{k: run.record.get(k) for k in identity}, **flat_settings(settings)}
     for key in wanted | there:
         if wanted.get(key) != there.get(key):
+            data = run.record.get("dataset")
+            about = f" (there: {_size(data)})" if key == "fingerprint" and data else ""
             raise UsageError(
-                f"{path} holds another run: {key} is {there.get(key)!r} there and {wanted.get(key)!r} now;"
+                f"{path} holds another run: {key} is {there.get(key)!r} there and {wanted.get(key)!r} now{about};"
                 " choose another folder with --out, or replace it with --force"
             )
+
+
+def _size(data: Mapping[str, Any]) -> str:
+    """What run.json says of the data, for a reader to whom a fingerprint says nothing."""
+    sizes = f"{data['steps']:,} steps in {data['episodes']:,} episodes"
+    return f"{data['name']} with {sizes}, {data['obs_dim']} observed and {data['action_dim']} acted on"
 
 
 def config_tree(path: Path) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from orl.errors import DivergedError
+from orl.files import remove_folder
 from orl.finite import NotFinite
-from orl.runs.checkpoints import delete_step, steps
+from orl.runs.checkpoints import steps
 from orl.runs.directory import RunDirectory
 from orl.runs.reporter import Reporter
 
@@ -139,5 +140,5 @@ def go_back(run: RunDirectory, good: int, every: int) -> int:
     target = max([step for step in usable if step % every == 0] or usable, default=0)
     for step in there:
         if step > target:
-            delete_step(run.checkpoints, step)
+            remove_folder(run.checkpoints / str(step))
     return target

@@ -16,7 +16,10 @@ from orl.data.episodes import Reference
 from orl.data.history import first_stack
 from orl.errors import DataError, MissingError, UsageError
 from orl.evaluation.episodes import EnvSpec, make_envs, run_episodes
+from orl.evaluation.recorded_env import recorded_env
 from orl.evaluation.statistics import Summary, summarise
+from orl.files import sweep
+from orl.locking import locked
 from orl.mdp.rollout import model_returns
 from orl.mdp.step import make_step
 from orl.runs.directory import SCHEMA, RunDirectory, load_run, versions, write_json
@@ -41,6 +44,7 @@ def evaluate(
     episodes: int = 20,
     seed: int = 0,
     env: EnvSpec | None = None,
+    trust_env: bool = False,
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """Run every seed of a policy run in its environment; write `eval/*.json` and return the same document.
@@ -51,22 +55,36 @@ def evaluate(
     Episode i starts from reset seed `seed + i`, for every policy and every call, so runs are compared on the same
     start states. The model's opinion (`model_value`) is taken from those start states too.
 
+    `trust_env` makes the data's environment as recorded even where that runs code which the data name.
+
     Raises:
-        DataError: not a policy run, or without a checkpoint. UsageError: no environment is known for the data.
+        DataError: not a policy run, without a checkpoint, or of data whose environment is refused (`recorded_env`).
+        UsageError: no environment is known for the data, the run folder cannot be written to, or another process is at
+        this very evaluation.
         MissingError: the simulator is not installed.
     """
     reporter = reporter or Reporter()
     began = time.perf_counter()
     run = load_run(path, KIND)
-    env = env or environment_of(run)
+    env = env or environment_of(run, trust_env)
     if env is None:
         raise UsageError(f"{run.record['dataset']['name']} names no environment; give one with --env ID")
     if not run.finished:
         reporter.message(f"note: {path} is {run.record['status']}, not finished; its newest checkpoint is evaluated")
-    if environment_of(run) and env.env_id != run.record["dataset"]["env_id"]:
-        reporter.message(
-            f"note: the data is from {run.record['dataset']['env_id']}; references may not apply to {env.env_id}"
-        )
+    logged_in = run.record["dataset"]["env_id"]
+    if logged_in and env.env_id != logged_in:
+        reporter.message(f"note: the data is from {logged_in}; references may not apply to {env.env_id}")
+    name = f"{env.env_id}-{episodes}x{seed}".replace("/", "-")
+    with locked(path / "eval", f".{name}.lock"):
+        sweep(path / "eval")
+        document = _evaluation(run, episodes, seed, env, reporter) | {"seconds": time.perf_counter() - began}
+        write_json(path / "eval" / f"{name}.json", document)
+    return document
+
+
+def _evaluation(run: RunDirectory, episodes: int, seed: int, env: EnvSpec, reporter: Reporter) -> dict[str, Any]:
+    """The document of `evaluate`, but for its seconds."""
+    path, reference = run.path, reference_of(run)
     algorithm, config = rebuild(run)
     stacked, best = stacked_params(run, "last"), stacked_params(run, "best")
     reporter.message(f"evaluating {path}: {len(config.seeds)} seeds x {episodes} episodes in {env.env_id}")
@@ -74,8 +92,7 @@ def evaluate(
     best_returns = played.returns
     if not _same(stacked, best):
         best_returns = play(run, algorithm.act, best, episodes, seed, env).returns
-    reference = reference_of(run)
-    document = {
+    return {
         "schema": SCHEMA,
         "run": str(path),
         "kind": "evaluation",
@@ -94,12 +111,7 @@ def evaluate(
         "behaviour": behaviour_of(run),
         "model_value": model_value(run, algorithm.act, stacked, played, env, reference),
         "versions": versions(),
-        "seconds": time.perf_counter() - began,
     }
-    folder = path / "eval"
-    folder.mkdir(exist_ok=True)
-    write_json(folder / f"{env.env_id}-{episodes}x{seed}.json".replace("/", "-"), document)
-    return document
 
 
 def play(
@@ -195,20 +207,17 @@ def score_document(summary: Summary, reference: Reference | None) -> dict[str, A
     }
 
 
-def environment_of(run: RunDirectory) -> EnvSpec | None:
-    """The environment a run's data was recorded in, if the data names one."""
-    data = run.record["dataset"]
-    if not data["env_id"]:
-        return None
-    return EnvSpec(data["env_id"], data["env_kwargs"], data["max_episode_steps"])
+def environment_of(run: RunDirectory, trusted: bool = False) -> EnvSpec | None:
+    """The environment a run's data was recorded in, if the data names one; see `recorded_env`."""
+    return recorded_env(run.record["dataset"], trusted)
 
 
-def usable_environment(run: RunDirectory, reporter: Reporter) -> EnvSpec | None:
-    """As `environment_of`, but None (and a message) where the simulator is missing: training goes on without it."""
-    env = environment_of(run)
-    if env is None:
-        return None
+def usable_environment(run: RunDirectory, reporter: Reporter, trusted: bool = False) -> EnvSpec | None:
+    """As `environment_of`, but None (and a message) where it is refused or missing: training goes on without it."""
     try:
+        env = environment_of(run, trusted)
+        if env is None:
+            return None
         make_envs(env, 1, spec=run_spec(run), obs_fields=obs_fields_of(run)).close()
     except (MissingError, UsageError, DataError) as error:
         reporter.message(f"training without evaluation: {error}")

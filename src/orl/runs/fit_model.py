@@ -16,6 +16,7 @@ from orl.dynamics.ensemble import Ensemble, EnsembleParams
 from orl.dynamics.fit import FitData, FitState, compiled_epoch, finish_fit, fit_data, init_fit
 from orl.dynamics.report import holdout_report
 from orl.runs.checkpoints import read_latest
+from orl.runs.claim import claimed
 from orl.runs.config import FitRunConfig
 from orl.runs.directory import RunDirectory, check_folder, config_tree, is_finished, load_run, open_run
 from orl.runs.divergence import OnDivergence, lowered, with_rollback
@@ -56,8 +57,9 @@ def fit_model(
         on_divergence: "rollback" goes back to the last good checkpoint, and on at a tenth of the learning rate, once.
 
     Raises:
-        UsageError: the folder holds another run, or the memory is too small. DivergedError: something was not finite.
-        Interrupted: SIGINT or SIGTERM came; the same call goes on from the checkpoint.
+        UsageError: the folder holds another run, is in use or cannot be written to, or the memory is too small.
+        DivergedError: something was not finite. Interrupted: SIGINT or SIGTERM came; the same call goes on from the
+        checkpoint.
     """
     reporter, dataset = reporter or Reporter(), with_history(dataset, config.history)
     began = time.perf_counter()
@@ -67,11 +69,12 @@ def fit_model(
     if plan is not None:
         plan.refuse_if_too_large()
     details = run_details(dataset, presets or []) | {"seeds": [config.seed], "termination": termination}
-    run = open_run(path, KIND, config, dataset_identity(dataset), details, force=force)
-    if plan is not None:
-        with plan.explained():
-            result = _fit(run, dataset, config, ensemble, on_divergence, reporter)
-        run.update(status="finished", result=result, seconds=time.perf_counter() - began)
+    with claimed(path, plan is not None):
+        run = open_run(path, KIND, config, dataset_identity(dataset), details, force=force)
+        if plan is not None and not run.finished:
+            with plan.explained():
+                result = _fit(run, dataset, config, ensemble, on_divergence, reporter)
+            run.update(status="finished", result=result, seconds=time.perf_counter() - began)
     return fit_document(run, termination=run.record["termination"], history=config.history)
 
 

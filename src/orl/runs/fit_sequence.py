@@ -18,8 +18,9 @@ from orl.config import Preset, build
 from orl.data.episodes import Dataset
 from orl.data.split import SPLIT_SEED, split_by_episode
 from orl.runs.checkpoints import read_latest
+from orl.runs.claim import claimed
 from orl.runs.config import SequenceRunConfig
-from orl.runs.directory import check_folder, config_tree, is_finished, load_run, open_run
+from orl.runs.directory import RunDirectory, check_folder, config_tree, is_finished, load_run, open_run
 from orl.runs.divergence import OnDivergence, lowered, with_rollback
 from orl.runs.epochs import Fit, run_epochs
 from orl.runs.fits import fit_document
@@ -62,8 +63,9 @@ def fit_sequence(
         on_divergence: "rollback" goes back to the last good checkpoint, and on at a tenth of the learning rate, once.
 
     Raises:
-        UsageError: the folder holds another run, or the memory is too small. DivergedError: something was not finite.
-        Interrupted: SIGINT or SIGTERM came; the same call goes on from the checkpoint.
+        UsageError: the folder holds another run, is in use or cannot be written to, or the memory is too small.
+        DivergedError: something was not finite. Interrupted: SIGINT or SIGTERM came; the same call goes on from the
+        checkpoint.
     """
     reporter = reporter or Reporter()
     began = time.perf_counter()
@@ -73,21 +75,34 @@ def fit_sequence(
     plan = sequence_plan(dataset, config) if force or not is_finished(path) else None
     if plan is not None:
         plan.refuse_if_too_large()
-    run = open_run(path, KIND, config, dataset_identity(dataset), details, force=force)
-    if plan is not None:
-        with plan.explained():
-            params, stores, root = _prepare(dataset, config, model, reporter)
-            largest = float(np.abs(dataset.reward).max())
-
-            def go_on(scale: float) -> FitState:
-                fit = _epochs_of(model, lowered(config, scale), params, root, stores, largest)
-                return run_epochs(run, fit, init_fit(model, params), reporter)
-
-            state = with_rollback(run, on_divergence, CHECKPOINT_EPOCHS, reporter, go_on)
-            fitted = finish_fit(model, params, state)
-            result = {"holdout": holdout_report(model, fitted, *stores), "epochs": int(state.epoch)}
-        run.update(status="finished", result=result, seconds=time.perf_counter() - began)
+    with claimed(path, plan is not None):
+        run = open_run(path, KIND, config, dataset_identity(dataset), details, force=force)
+        if plan is not None and not run.finished:
+            with plan.explained():
+                result = _fit(run, dataset, config, model, on_divergence, reporter)
+            run.update(status="finished", result=result, seconds=time.perf_counter() - began)
     return fit_document(run)
+
+
+def _fit(
+    run: RunDirectory,
+    dataset: Dataset,
+    config: SequenceRunConfig,
+    model: SequenceModel,
+    on_divergence: OnDivergence,
+    reporter: Reporter,
+) -> dict[str, Any]:
+    """Fit what is left to fit, and judge it: the result for run.json."""
+    params, stores, root = _prepare(dataset, config, model, reporter)
+    largest = float(np.abs(dataset.reward).max())
+
+    def go_on(scale: float) -> FitState:
+        fit = _epochs_of(model, lowered(config, scale), params, root, stores, largest)
+        return run_epochs(run, fit, init_fit(model, params), reporter)
+
+    state = with_rollback(run, on_divergence, CHECKPOINT_EPOCHS, reporter, go_on)
+    fitted = finish_fit(model, params, state)
+    return {"holdout": holdout_report(model, fitted, *stores), "epochs": int(state.epoch)}
 
 
 def _prepare(

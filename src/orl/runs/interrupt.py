@@ -1,12 +1,18 @@
-"""SIGINT and SIGTERM ask a run to save and leave; a second one leaves at once."""
+"""SIGINT and SIGTERM ask a run to save and leave; a second one, a second later or more, leaves at once.
+
+What comes within that second counts as one: `timeout` and some schedulers signal a process and its group at once.
+"""
 
 from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+ONE_SIGNAL_SECONDS = 1.0
 
 
 @contextmanager
@@ -24,11 +30,16 @@ def stop_requested() -> Iterator[Callable[[], bool]]:
         yield _open[-1].is_set
         return
     previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    first: list[float] = []
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         asked.set()
-        for each, handler in previous.items():  # the second signal is the system's to handle
-            signal.signal(each, handler)
+        if not first:
+            first.append(time.monotonic())
+        elif time.monotonic() - first[0] >= ONE_SIGNAL_SECONDS:
+            for each, handler in previous.items():  # the second signal is for whoever handled them before
+                signal.signal(each, handler)
+            signal.raise_signal(number)
 
     try:
         for number in previous:

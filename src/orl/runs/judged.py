@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 
 from orl.errors import DataError, UsageError
+from orl.files import saving
 from orl.runs.config import PolicyRunConfig
 from orl.runs.directory import SCHEMA, RunDirectory, load_run, read_json, write_json
 from orl.runs.model_supply import params_digest
@@ -21,7 +22,7 @@ from orl.types import ActFn, Params
 DISCOUNT = 0.99  # for policies that were trained without one
 
 # Part of every key: estimates kept by an older way of estimating are not taken for new ones.
-ESTIMATORS = 2
+ESTIMATORS = 4
 
 
 class Candidate(NamedTuple):
@@ -60,10 +61,8 @@ def open_candidates(
 
     Raises:
         DataError: not a policy run, or without a checkpoint.
-        UsageError: no such seed, a run named twice, or a discount out of range.
+        UsageError: no such seed, or a run named twice.
     """
-    if discount is not None and not 0.0 < discount < 1.0:
-        raise UsageError(f"--discount {discount:g}: it must lie between 0 and 1")
     runs = [load_run(path, KIND) for path in paths]  # a wrong path is said before an hour of estimates, not after
     if len({run.path.resolve() for run in runs}) < len(runs):
         raise UsageError("the same run is named twice; name each once")
@@ -126,10 +125,8 @@ def keep(candidate: Candidate, key: str, document: Mapping[str, Any]) -> None:
     """Write the candidate's document into its run folder, in place of one under another key.
 
     Raises:
-        UsageError: the folder cannot be written to.
+        UnwritableError: the folder cannot be written to.
     """
-    try:
+    with saving(candidate.file):
         candidate.file.parent.mkdir(exist_ok=True)
-        write_json(candidate.file, {"schema": SCHEMA, "key": key, "candidate": document})
-    except OSError as error:
-        raise UsageError(f"cannot write {candidate.file}: {error.strerror}; make the run folder writable") from None
+    write_json(candidate.file, {"schema": SCHEMA, "key": key, "candidate": document})

@@ -1,4 +1,4 @@
-"""The judgement of one candidate: fitted Q, its corrections, importance sampling and the model, and the verdict."""
+"""The judgement of one candidate: fitted Q, its corrections, importance sampling and the model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from orl.evaluation.ope.panel import (
     importance_sampling,
 )
 from orl.evaluation.ope.types import Estimate
-from orl.evaluation.ope.verdict import Support, judge
+from orl.evaluation.ope.verdict import Support
 from orl.runs.fit_model import FittedModel
 from orl.runs.judged import Candidate
 from orl.runs.judged_log import Q_FITS, JudgedLog
@@ -44,7 +44,7 @@ class ModelWord(NamedTuple):
 def judge_candidate(
     candidate: Candidate, log: JudgedLog, model: FittedModel | None, models: ModelShelf
 ) -> dict[str, Any]:
-    """All there is to say of a candidate, as the plain values of its JSON document."""
+    """All that is estimated of a candidate, as the plain values of its JSON document."""
     episodes, discount, settings = log.episodes, log.discount, log.settings
     act, policy, seed = candidate.act, candidate.params, settings.seed
     log.reporter.message(f"{candidate.label}: fitted Q evaluation on {len(episodes)} episodes")
@@ -62,7 +62,6 @@ def judge_candidate(
     ]
     effective = effective_episodes(cumulative_log_weights(ratio, episodes), discount)
     support = Support(effective, len(episodes), far_share(log, own), health["diverged"] > 0.0)
-    verdict = judge({each.value.method: each.value for each in found}, support, log.scale)
     return {
         "algorithm": candidate.config.algorithm,
         "discount": discount,
@@ -73,7 +72,6 @@ def judge_candidate(
         "undiscounted": word.undiscounted,
         "left_out": {} if word.missing is None else dict.fromkeys((MODEL, PENALISED), word.missing),
         "support": support._asdict(),
-        "verdict": verdict._asdict() | {"pair": None if verdict.pair is None else list(verdict.pair)},
     }
 
 
@@ -119,7 +117,7 @@ def behaviour_document(log: JudgedLog) -> dict[str, Any]:
 
 def found_document(found: Found) -> dict[str, Any]:
     """One method's estimate, its difference to the behaviour, and its further numbers."""
-    improvement = interval_document(found.improvement)
+    improvement = interval_document(found.improvement) | {"least": finite(found.improvement.least)}
     detail = {name: finite(value) for name, value in found.value.detail.items()}
     return interval_document(found.value) | {"improvement": improvement, "detail": detail}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import numpy as np
 from orl.algorithms import ALGORITHMS
 from orl.data.episodes import Dataset
 from orl.errors import DataError, UsageError
+from orl.files import TEMPORARY, publish_folder, saving
+from orl.locking import LOCK
 from orl.runs.config import FitRunConfig, PolicyRunConfig, SequenceRunConfig
 from orl.runs.directory import load_run
 from orl.runs.divergence import OnDivergence
@@ -115,10 +118,24 @@ def keep_model(fitted: FittedModel | FittedSequence, target: Path) -> None:
 
 
 def keep_run(source: Path, target: Path) -> None:
-    """Copy a run into another one, without its training state and its evaluations."""
+    """Copy a run into another one, without its training state and its evaluations.
+
+    Raises:
+        DataError: the run holds a link, which would bring a file from elsewhere into the copy.
+    """
     if (target / "run.json").exists():
         return
-    temporary = target.with_name(f"{target.name}.partial")
-    shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(source, temporary, ignore=shutil.ignore_patterns("state", "timings.jsonl", "eval"))
-    temporary.rename(target)
+    _refuse_links(source)
+    temporary = target.with_name(f"{TEMPORARY}{target.name}")
+    left_out = shutil.ignore_patterns("state", "timings.jsonl", "eval", LOCK, f"{TEMPORARY}*")
+    with saving(target):
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.copytree(source, temporary, ignore=left_out)
+        publish_folder(temporary, target)
+
+
+def _refuse_links(folder: Path) -> None:
+    for inner, folders, files in os.walk(folder):
+        for path in (Path(inner) / name for name in (*folders, *files)):
+            if path.is_symlink():
+                raise DataError(f"{path} is a link to elsewhere; refused, a run folder holds its own files")

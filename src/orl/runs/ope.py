@@ -5,19 +5,22 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from orl.config import as_tree
 from orl.errors import Interrupted
-from orl.evaluation.ope.score import selection_score
-from orl.evaluation.ope.types import Estimate
+from orl.evaluation.ope.methods import FQE
+from orl.files import sweep
+from orl.locking import locked
 from orl.runs.directory import SCHEMA, versions
 from orl.runs.interrupt import stop_requested
 from orl.runs.judged import Candidate, keep, kept, key_of, open_candidates
+from orl.runs.judged_document import verdict_of
 from orl.runs.judged_log import LogShelf
 from orl.runs.judged_model import ModelShelf
-from orl.runs.judgement import finite, judge_candidate
+from orl.runs.judgement import judge_candidate
 from orl.runs.model_supply import model_identity
 from orl.runs.ope_config import OpeConfig
 from orl.runs.reporter import Reporter
@@ -28,7 +31,6 @@ def ope(
     *,
     settings: OpeConfig | None = None,
     seed: int | None = None,
-    discount: float | None = None,
     root: Path = Path("runs"),
     force: bool = False,
     reporter: Reporter | None = None,
@@ -39,16 +41,18 @@ def ope(
     policy, data, model and settings are the same.
 
     Args:
-        seed: only this seed of each run. discount: per step; by default each policy's own, 0.99 where it has none.
-        root: where a model is looked for, for runs that have none. force: compute what was kept again.
+        settings: without a `discount` of theirs, each policy is judged at its own, at 0.99 where it has none.
+        seed: only this seed of each run. root: where a model is looked for, for runs that have none.
+        force: compute what was kept again.
 
     Raises:
         DataError: not a policy run, or its data is not there any more, or has too few episodes. UsageError: no such
-            seed, or a run named twice. Interrupted: SIGINT or SIGTERM came; the same call goes on.
+            seed, a run named twice, or one whose folder is in use or cannot be written to. Interrupted: SIGINT or
+            SIGTERM came; the same call goes on.
     """
     reporter, began = reporter or Reporter(), time.perf_counter()
     settings = settings or OpeConfig()
-    candidates = open_candidates(paths, seed, discount, reporter)
+    candidates = open_candidates(paths, seed, settings.discount, reporter)
     return {
         "schema": SCHEMA,
         "run": [str(path) for path in paths],
@@ -74,8 +78,8 @@ def judge_candidates(
                     f"stopped after {len(documents)} of {len(candidates)} policies; the same command goes on"
                 )
             documents.append(_judged(candidate, settings, logs, models, force, reporter))
-            score = documents[-1]["score"]
-            reporter.advance(len(documents), {"worth at least": math.nan if score is None else score})
+            value = documents[-1]["estimates"][FQE]["value"]
+            reporter.advance(len(documents), {"fitted Q": math.nan if value is None else value})
     reporter.finish()
     return documents
 
@@ -84,26 +88,14 @@ def _judged(
     candidate: Candidate, settings: OpeConfig, logs: LogShelf, models: ModelShelf, force: bool, reporter: Reporter
 ) -> dict[str, Any]:
     model = models.of(candidate)
-    key = key_of(candidate, as_tree(settings), model_identity(model))
+    key = key_of(candidate, as_tree(replace(settings, discount=None)), model_identity(model))
     found = None if force else kept(candidate, key, reporter)
     if found is None:
-        found = judge_candidate(candidate, logs.of(candidate), model, models)
-        keep(candidate, key, found)
-    values, improvements = estimates_of(found)
-    bounds = {"score": finite(selection_score(values)), "improvement": finite(selection_score(improvements))}
-    return {"run": str(candidate.run.path), "label": candidate.label, "seed": candidate.seed} | bounds | found
-
-
-def estimates_of(document: dict[str, Any]) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
-    """(values, improvements over the behaviour) by method, out of a candidate's document."""
-
-    def read(method: str, part: dict[str, Any], detail: dict[str, float]) -> Estimate:
-        low = -math.inf if part["low"] is None else part["low"]
-        high = math.inf if part["high"] is None else part["high"]
-        return Estimate(method, math.nan if part["value"] is None else part["value"], low, high, detail)
-
-    values, improvements = {}, {}
-    for name, found in document["estimates"].items():
-        detail = {key: value for key, value in found["detail"].items() if value is not None}
-        values[name], improvements[name] = read(name, found, detail), read(name, found["improvement"], detail)
-    return values, improvements
+        with locked(candidate.file.parent, f".{candidate.seed}.lock"):
+            sweep(candidate.file.parent)
+            found = judge_candidate(candidate, logs.of(candidate), model, models)
+            keep(candidate, key, found)
+    verdict = verdict_of(found)
+    plain = verdict._asdict() | {"pair": None if verdict.pair is None else list(verdict.pair)}
+    who = {"run": str(candidate.run.path), "label": candidate.label, "seed": candidate.seed}
+    return who | found | {"verdict": plain}

@@ -18,6 +18,8 @@ class OpeConfig:
     """How policies are judged from a log.
 
     Attributes:
+        discount: per step, at which all candidates are compared; None for the one they were trained with. It takes no
+            training to judge further than that: 0.97 looks some 30 steps ahead, an episode of 200 is judged at 0.99.
         folds: parts of the log's episodes; each is judged by what was fitted without it.
         seed: of folds, fits, rollouts and resampling; the same for every candidate, so that they share their luck.
         model_starts: logged first observations that the model is rolled out from, at most.
@@ -27,6 +29,7 @@ class OpeConfig:
         fqe: of fitted Q evaluation. behaviour: of the behaviour's density.
     """
 
+    discount: Annotated[float, Field(gt=0, lt=1)] | None = None
     folds: Annotated[int, Field(ge=2)] = 2
     seed: Annotated[int, Field(ge=0)] = 0
     model_starts: Annotated[int, Field(ge=2)] = 100

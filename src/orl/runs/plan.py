@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +13,11 @@ from orl.config import Preset, as_tree, build
 from orl.data.episodes import Dataset
 from orl.errors import DataError, Interrupted, UsageError
 from orl.evaluation.episodes import MAX_PARALLEL, EnvSpec, run_episodes
+from orl.evaluation.recorded_env import recorded_env
 from orl.evaluation.statistics import summarise
+from orl.files import sweep
 from orl.planning import PLANNERS
+from orl.runs.claim import claimed
 from orl.runs.config_plan import PlanRunConfig, model_config, resolve_plan
 from orl.runs.directory import (
     SCHEMA,
@@ -30,12 +32,12 @@ from orl.runs.directory import (
     versions,
     write_json,
 )
-from orl.runs.evaluate import behaviour_of, environment_of, obs_fields_of, reference_of, score_document, time_limit
+from orl.runs.evaluate import behaviour_of, obs_fields_of, reference_of, score_document, time_limit
 from orl.runs.interrupt import stop_requested
 from orl.runs.model_supply import keep_model, keep_run, model_identity, refuse_other_history, supply_model
-from orl.runs.planner import KIND, fit_value, planner_of, save_value, uses_value
+from orl.runs.planner import KIND, keep_value, planner_of, uses_value
 from orl.runs.policy import run_spec
-from orl.runs.record import config_digest, dataset_identity, run_details
+from orl.runs.record import config_digest, dataset_identity, recorded_environment, run_details
 from orl.runs.reporter import Reporter
 from orl.runs.watched import Watched
 from orl.runs.yardstick import bc_on
@@ -63,6 +65,7 @@ def plan(
     episodes: int = 20,
     seed: int = 0,
     env: EnvSpec | None = None,
+    trust_env: bool = False,
     presets: list[Preset] | None = None,
     force: bool = False,
     reporter: Reporter | None = None,
@@ -72,20 +75,28 @@ def plan(
     The run folder keeps the models, so that `load_planner` needs nothing else; finished seeds are kept when a run is
     stopped, and the same call goes on after them.
 
+    `trust_env` makes the data's environment as recorded even where that runs code which the data name.
+
     Raises:
-        UsageError: the folder holds another run, or no environment is known. DataError: the model is of other data.
+        UsageError: the folder holds another run, is in use or cannot be written to, or no environment is known.
+        DataError: the model is of other data, or the data's environment is refused (`recorded_env`).
         Interrupted: SIGINT or SIGTERM came.
     """
     reporter = reporter or Reporter()
-    run = prepare_plan(dataset, config, path, root=root, model=model, presets=presets, force=force, reporter=reporter)
-    env = env or environment_of(run)
+    config = with_model_of(model, config)
+    check_folder(path, KIND, config, dataset_identity(dataset), force=force)  # before a model is fitted in vain
+    env = env or recorded_env(recorded_environment(dataset), trust_env)
     if env is None:
         raise UsageError(f"{dataset.name} names no environment; give one with --env ID, or plan once with --obs")
-    began = time.perf_counter()
-    parts = [_play_seed(run, config, each, env, episodes, seed, reporter) for each in run.record["seeds"]]
-    document = _document(run, config, env, episodes, seed, parts) | {"seconds": time.perf_counter() - began}
-    write_json(run.path / "eval" / f"{_name(env, episodes, seed)}.json", document)
-    run.update(status="finished", result={"planner": config.planner, "score": document["score"]})
+    with claimed(path):
+        run = prepare_plan(
+            dataset, config, path, root=root, model=model, presets=presets, force=force, reporter=reporter
+        )
+        began = time.perf_counter()
+        parts = [_play_seed(run, config, each, env, episodes, seed, reporter) for each in config.seeds]
+        document = _document(run, config, env, episodes, seed, parts) | {"seconds": time.perf_counter() - began}
+        write_json(run.path / "eval" / f"{_name(env, episodes, seed)}.json", document)
+        run.update(status="finished", result={"planner": config.planner, "score": document["score"]})
     return document
 
 
@@ -101,22 +112,21 @@ def prepare_plan(
     reporter: Reporter,
 ) -> RunDirectory:
     """The run folder with everything that planning needs: models, and where asked for the cloned prior and a value."""
-    config = with_model_of(model, config)
     kind = PLANNERS[config.planner].model
-    check_folder(path, KIND, config, dataset_identity(dataset), force=force)  # before a model is fitted in vain
     fitted = [supply_model(dataset, model_config(config, seed), root, model, kind, reporter) for seed in config.seeds]
     identity = dataset_identity(dataset) | {"models": [model_identity(each) for each in fitted]}
     details = run_details(dataset, presets or []) | {"seeds": list(config.seeds), "planner": config.planner}
     run = open_run(path, KIND, config, identity, details, force=force)
     for folder in ("models", "eval", "plans"):
         (run.path / folder).mkdir(exist_ok=True)
+        sweep(run.path / folder)
     for seed, each in zip(config.seeds, fitted, strict=True):
         keep_model(each, run.path / "models" / f"s{seed}")
     if kind == "ensemble" and config.plan.prior == "bc":
         prior = bc_on(dataset.fingerprint, dataset.name, root, reporter, config.history)
         keep_run(prior, run.path / "prior")
-    if kind == "ensemble" and uses_value(config) and not (run.path / "value").exists():
-        save_value(fit_value(dataset, config), run.path / "value")
+    if kind == "ensemble" and uses_value(config):
+        keep_value(dataset, config, run.path / "value")
     return run
 
 
@@ -146,7 +156,7 @@ def _play_seed(
     name = f"{_name(env, episodes, seed)}-s{model_seed}"
     path = run.path / "eval" / f".{name}.json"
     if path.exists():
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     planner = planner_of(run, model_seed)
     limit = env.max_episode_steps or time_limit(env.env_id) or 0
     reporter.start(f"{config.planner} in {env.env_id}, model {model_seed}", limit, "steps")

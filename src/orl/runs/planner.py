@@ -51,7 +51,7 @@ def load_planner(path: str | Path, *, seed: int | None = None) -> Planner:
         DataError: not such a folder. UsageError: no such seed.
     """
     run = load_run(Path(path), KIND)
-    seeds = run.record["seeds"]
+    seeds = list(plan_config(config_tree(run.path)).seeds)  # checked to be numbers, for they name folders
     if seed is not None and seed not in seeds:
         raise UsageError(f"{run.path} holds the seeds {seeds}, not {seed}")
     return planner_of(run, seeds[0] if seed is None else seed)
@@ -141,14 +141,15 @@ def fit_value(dataset: Dataset, config: PlanRunConfig) -> ValueParams:
     )
 
 
-def save_value(value: ValueParams, folder: Path) -> None:
-    """Keep a fitted value in a run folder."""
+def keep_value(dataset: Dataset, config: PlanRunConfig, folder: Path) -> None:
+    """Fit the behaviour's value into a folder of a run, unless it is there."""
     checkpoints = Checkpoints(folder)
-    checkpoints.save(0, {"value": value})
+    if checkpoints.latest() is None:
+        checkpoints.save(0, {"value": fit_value(dataset, config)})
     checkpoints.close()
 
 
 def load_value(folder: Path, obs_dim: int) -> ValueParams:
-    """The value that `save_value` kept."""
+    """The value that `keep_value` fitted."""
     _, items = read_latest(folder, value=jax.eval_shape(lambda: init_value(jax.random.key(0), obs_dim)))
     return items["value"]

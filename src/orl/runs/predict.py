@@ -15,6 +15,7 @@ from orl.data.episodes import Dataset
 from orl.errors import DataError, UsageError
 from orl.evaluation.figures import error_figure, prediction_figure
 from orl.evaluation.horizon import break_even, horizon_errors
+from orl.files import saving
 from orl.mdp.open_loop import open_loop
 from orl.mdp.step import make_step
 from orl.planning.base import History
@@ -65,11 +66,12 @@ def predict(
         predictions[_label(run, runs)] = roll_model(run, stretches, told, draws, key)
     document = _document(runs, dataset, stretches, predictions, spread, actions, draws)
     folder = out or runs[0].path / "predict"
-    folder.mkdir(parents=True, exist_ok=True)
     figures = {"prediction.png": prediction_figure(stretches.real, np.asarray(stretches.past.now), predictions)}
     figures["error.png"] = error_figure(document["error"], document["persistence"])
-    for name, figure in figures.items():
-        figure.savefig(folder / name)
+    with saving(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, figure in figures.items():
+            figure.savefig(folder / name)
     document |= {"files": [str(folder / name) for name in figures], "seconds": time.perf_counter() - began}
     write_json(folder / "prediction.json", document)
     return document

@@ -17,6 +17,16 @@ def dataset_identity(dataset: Dataset) -> dict[str, Any]:
     return {"fingerprint": dataset.fingerprint}
 
 
+def recorded_environment(dataset: Dataset) -> dict[str, Any]:
+    """What the log says of its environment; only `evaluation.recorded_env` makes something of it."""
+    return {
+        "env_id": dataset.env_id,
+        "env_kwargs": dataset.env_kwargs,
+        "max_episode_steps": dataset.max_episode_steps,
+        "env_spec": dataset.env_spec,
+    }
+
+
 def run_details(dataset: Dataset, presets: list[Preset]) -> dict[str, Any]:
     """The dataset's sizes, bounds, environment and reference; the presets in force; the device."""
     spec, reference = dataset.spec, dataset.reference
@@ -30,9 +40,7 @@ def run_details(dataset: Dataset, presets: list[Preset]) -> dict[str, Any]:
             "action_low": list(spec.action_low),
             "action_high": list(spec.action_high),
             "obs_fields": [list(pair) for pair in dataset.obs_fields],
-            "env_id": dataset.env_id,
-            "env_kwargs": dataset.env_kwargs,
-            "max_episode_steps": dataset.max_episode_steps,
+            **recorded_environment(dataset),
             "reference": None
             if reference is None
             else {"min": reference.min, "max": reference.max, "source": reference.source},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,22 +9,27 @@ from typing import Any
 
 from orl.config import as_tree
 from orl.errors import UsageError
-from orl.evaluation.ope.score import Choice, Contender, choose, selection_score
-from orl.evaluation.ope.verdict import OUTSIDE
+from orl.evaluation.ope.score import Choice, Contender, choose
+from orl.files import saving
 from orl.runs.directory import SCHEMA, versions, write_json
 from orl.runs.judged import DISCOUNT, Candidate, open_candidates, same_data
+from orl.runs.judged_document import certainty_of, model_is_heard
 from orl.runs.judgement import finite
-from orl.runs.ope import estimates_of, judge_candidates
+from orl.runs.ope import judge_candidates
 from orl.runs.ope_config import OpeConfig
 from orl.runs.reporter import Reporter
 from orl.runs.yardstick import bc_on
+
+REFUTED = (
+    "the model contradicts fitted Q even on the clone of the behaviour, so no candidate is chosen or refused on its"
+    " word; `orl diagnose` shows where it is wrong"
+)
 
 
 def select(
     paths: Sequence[Path],
     *,
     settings: OpeConfig | None = None,
-    discount: float | None = None,
     root: Path = Path("runs"),
     out: Path | None = None,
     force: bool = False,
@@ -37,7 +41,7 @@ def select(
     the behaviour), `reason`, `behaviour`, and the whole judgements as `candidates`. No simulator is used.
 
     Args:
-        discount: per step; by default the one that all policies were trained with, 0.99 where none has one.
+        settings: without a `discount` of theirs, the one that all policies were trained with, 0.99 where none has one.
         root: where bc is looked for, and trained if it is not there. out: folder to write selection.json into.
 
     Raises:
@@ -46,14 +50,17 @@ def select(
     """
     reporter, began = reporter or Reporter(), time.perf_counter()
     settings = settings or OpeConfig()
-    candidates = open_candidates(paths, None, discount, reporter)
+    candidates = open_candidates(paths, None, settings.discount, reporter)
     same_data(candidates)
     if out is not None:
         _make_folder(out)  # that it cannot be is better said before the work than after
-    shared = common_discount(candidates) if discount is None else discount
+    shared = settings.discount or common_discount(candidates)
     candidates = [each._replace(discount=shared) for each in with_bc(candidates, root, reporter)]
     judged = judge_candidates(candidates, settings, root=root, force=force, reporter=reporter)
-    contenders = [contender(each) for each in judged]
+    heard = model_is_heard(judged)
+    if not heard:
+        reporter.message(REFUTED)
+    contenders = [contender(each, heard) for each in judged]
     choice = choose(contenders)
     document = {
         "schema": SCHEMA,
@@ -66,6 +73,7 @@ def select(
         "ranking": ranking(judged, contenders, choice),
         "selected": None if choice.selected is None else _who(judged[choice.selected]),
         "reason": choice.reason,
+        "model_heard": heard,
         "candidates": judged,
         "versions": versions(),
         "seconds": time.perf_counter() - began,
@@ -99,26 +107,23 @@ def common_discount(candidates: Sequence[Candidate]) -> float:
     return next(iter(own), DISCOUNT)
 
 
-def contender(document: dict[str, Any]) -> Contender:
+def contender(document: dict[str, Any], model_heard: bool = True) -> Contender:
     """What the choice sees of a candidate's document."""
-    values, improvements = estimates_of(document)
-    score, better = selection_score(values), selection_score(improvements)
-    return Contender(document["label"], score, better, document["verdict"]["kind"])
+    return Contender(document["label"], certainty_of(document, model=model_heard), document["verdict"]["kind"])
 
 
 def ranking(judged: list[dict[str, Any]], contenders: list[Contender], choice: Choice) -> list[dict[str, Any]]:
-    """A line a candidate, best first; the behaviour stands where its own lower bound puts it."""
-    behaviour = judged[0]["behaviour"]
+    """A line a candidate, best first; the behaviour stands where its score of 0, no improvement, puts it."""
     lines = [_line(judged[index], contenders[index]) for index in choice.order]
-    own = {"run": None, "seed": None, "label": "behaviour", "score": behaviour["low"], "improvement": 0.0}
-    own |= {"value": behaviour["value"], "verdict": None}
-    low = -math.inf if behaviour["low"] is None else behaviour["low"]
-    better = sum(each.verdict != OUTSIDE and each.score > low for each in contenders)
+    own = {"run": None, "seed": None, "label": "behaviour", "score": 0.0, "improvement": 0.0, "witness": None}
+    own |= {"value": judged[0]["behaviour"]["value"], "verdict": None}
+    better = sum(each.certain.score > 0.0 for each in contenders)
     return [*lines[:better], own, *lines[better:]]
 
 
 def _line(document: dict[str, Any], seen: Contender) -> dict[str, Any]:
-    figures = {"score": finite(seen.score), "improvement": finite(seen.improvement)}
+    certain = seen.certain
+    figures = {"score": finite(certain.score), "improvement": finite(certain.improvement), "witness": certain.witness}
     return _who(document) | figures | {"value": document["estimates"]["fqe"]["value"], "verdict": seen.verdict}
 
 
@@ -127,7 +132,5 @@ def _who(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _make_folder(path: Path) -> None:
-    try:
+    with saving(path):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot make the folder {path}: {error.strerror}; choose another with --out") from None

@@ -19,6 +19,7 @@ from orl.data.normalise import fit_normaliser, identity_normaliser
 from orl.errors import Interrupted, UsageError
 from orl.evaluation.episodes import EnvSpec
 from orl.runs.checkpoints import Checkpoints
+from orl.runs.claim import claimed
 from orl.runs.config import FitRunConfig, PolicyRunConfig, resolve_policy
 from orl.runs.directory import RunDirectory, check_folder, config_tree, is_finished, load_run, open_run, slug, versions
 from orl.runs.divergence import OnDivergence, lowered, with_rollback
@@ -68,6 +69,7 @@ def train_policy(
     force: bool = False,
     on_divergence: OnDivergence = "stop",
     simulator: bool = True,
+    trust_env: bool = False,
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """Train and return the JSON document of `orl train-policy`; goes on where an earlier call stopped.
@@ -82,11 +84,13 @@ def train_policy(
         on_divergence: "rollback" goes back to the last good checkpoint, and on at a tenth of the learning rates, once;
             in the fit of a model too.
         simulator: whether to play episodes on the way and at the end, where the log's environment can be made.
+        trust_env: make it as recorded, even where that runs code which the log names.
 
     Raises:
-        UsageError: the folder holds another run, the memory is too small, the algorithm has no such penalty, or `init`
-        has other networks. DataError: the model or `init` belongs to another dataset, or no penalty covers that share.
-        DivergedError: something was not finite. Interrupted: SIGINT or SIGTERM came.
+        UsageError: the folder holds another run, is in use or cannot be written to, the memory is too small, the
+        algorithm has no such penalty, or `init` has other networks. DataError: the model or `init` belongs to another
+        dataset, or no penalty covers that share. DivergedError: something was not finite. Interrupted: SIGINT or
+        SIGTERM came.
     """
     reporter = reporter or Reporter()
     config = with_settings_of(model, config)
@@ -107,38 +111,39 @@ def train_policy(
     plan = policy_plan(dataset, config, program) if force or not is_finished(path) else None
     if plan is not None:
         plan.refuse_if_too_large()
-    fitted = None
-    if ALGORITHMS[config.algorithm].needs_model:
-        if model is None and not force and (path / "model" / "run.json").exists():
-            model = path / "model"
-        fitted = model_for(dataset, config, root, model, reporter, on_divergence)
-    if penalty_share is not None and fitted is not None and figures is None:
-        figures = calibrated_penalty(dataset, config, fitted, penalty_share, reporter)
-        config = with_penalty(config, figures)
-        program = program_of(config, dataset)
-    details = run_details(dataset, presets or []) | {
-        "seeds": list(config.seeds),
-        "termination": fitted.termination if fitted else None,
-        "began_as": initial and {"run": str(initial.path), "seeds": list(initial.seeds)},
-        "penalty": figures,
-    }
-    identity = dataset_identity(dataset) | {"model": model_identity(fitted)}
-    identity |= {"init": initial and params_digest(initial.params)}
-    run = open_run(path, KIND, config, identity, details, force=force)
-    if plan is not None:
-        if fitted is not None:
-            keep_model(fitted, run.path / "model")
-        if initial is not None:
-            keep_run(initial.path, run.path / INIT)
-        env = usable_environment(run, reporter) if simulator else None
+    with claimed(path, plan is not None):  # before a model is fitted for it, and until it is done
+        fitted = None
+        if ALGORITHMS[config.algorithm].needs_model:
+            if model is None and not force and (path / "model" / "run.json").exists():
+                model = path / "model"
+            fitted = model_for(dataset, config, root, model, reporter, on_divergence)
+        if penalty_share is not None and fitted is not None and figures is None:
+            figures = calibrated_penalty(dataset, config, fitted, penalty_share, reporter)
+            config = with_penalty(config, figures)
+            program = program_of(config, dataset)
+        details = run_details(dataset, presets or []) | {
+            "seeds": list(config.seeds),
+            "termination": fitted.termination if fitted else None,
+            "began_as": initial and {"run": str(initial.path), "seeds": list(initial.seeds)},
+            "penalty": figures,
+        }
+        identity = dataset_identity(dataset) | {"model": model_identity(fitted)}
+        identity |= {"init": initial and params_digest(initial.params)}
+        run = open_run(path, KIND, config, identity, details, force=force)
+        if plan is not None and not run.finished:
+            if fitted is not None:
+                keep_model(fitted, run.path / "model")
+            if initial is not None:
+                keep_run(initial.path, run.path / INIT)
+            env = usable_environment(run, reporter, trust_env) if simulator else None
 
-        def go_on(scale: float) -> None:
-            used = lowered(config, scale)
-            ours = program if scale == 1.0 else program_of(used, dataset)
-            _train(_prepare(run, dataset, used, ours, fitted, initial, env, reporter))
+            def go_on(scale: float) -> None:
+                used = lowered(config, scale)
+                ours = program if scale == 1.0 else program_of(used, dataset)
+                _train(_prepare(run, dataset, used, ours, fitted, initial, env, reporter))
 
-        with plan.explained():
-            with_rollback(run, on_divergence, config.train.checkpoint_every, reporter, go_on)
+            with plan.explained():
+                with_rollback(run, on_divergence, config.train.checkpoint_every, reporter, go_on)
     return document(run)
 
 

@@ -12,6 +12,7 @@ from orl.config import as_tree
 from orl.data.episodes import Dataset
 from orl.errors import DivergedError, Interrupted
 from orl.runs.candidates import CandidateConfig, CandidateSet, penalty_share, resolve_candidate, resolve_model
+from orl.runs.claim import claimed
 from orl.runs.directory import SCHEMA, is_finished, slug, versions
 from orl.runs.fit_model import fit_model
 from orl.runs.interrupt import stop_requested
@@ -20,7 +21,7 @@ from orl.runs.reporter import Reporter
 from orl.runs.select import select
 from orl.runs.train_policy import train_policy
 from orl.runs.tune_plan import Measured, allot, first_plan, measure
-from orl.runs.tune_record import TuneRecord, open_tune
+from orl.runs.tune_record import Ticking, TuneRecord, check_tune, open_tune
 
 Selector = Callable[..., dict[str, Any]]
 
@@ -75,15 +76,17 @@ def tune(
         seconds: the budget. selector: judges run folders, with the signature of `runs.select.select`.
 
     Raises:
-        UsageError: the folder holds something else, a setting is wrong, or the memory is too small for a candidate.
+        UsageError: the folder holds something else, is in use or cannot be written to, a setting is wrong, or the
+        memory is too small for a candidate.
         DivergedError: the ensemble's fit diverged, or every candidate did. Interrupted: SIGINT or SIGTERM came.
     """
-    reporter = reporter or Reporter()
-    record = open_tune(folder, _request(dataset, candidates, seconds), _details(dataset, candidates), force=force)
-    if record.finished:
-        return document(record)
-    with stop_requested() as stopping:
-        work = Tune(dataset, candidates, seconds, record, reporter, stopping)
+    reporter, request = reporter or Reporter(), _request(dataset, candidates, seconds)
+    finished = check_tune(folder, request, force=force)
+    with claimed(folder, not finished), stop_requested() as stopping:
+        record = open_tune(folder, request, _details(dataset, candidates), force=force)
+        if record.finished:
+            return document(record)
+        work = Tune(dataset, candidates, seconds, record, Ticking(reporter, record), stopping)
         record.update(status="running")
         try:
             measured = _prepare(work)

@@ -64,7 +64,8 @@ def measure(
     configs = {
         each.name: resolve_candidate(dataset.name, candidates, each, history)[0] for each in candidates.candidate
     }
-    refuse_other_discounts(configs)
+    if candidates.ope.discount is None:
+        refuse_other_discounts(configs)
     for config in configs.values():
         policy_plan(dataset, config).refuse_if_too_large()
     between()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from orl.errors import Interrupted
+from orl.files import write_text
 from orl.planning.receding import Planner
 from orl.runs.reporter import Reporter
 
@@ -49,7 +50,7 @@ class Watched:
 
     def write(self, path: Path) -> None:
         """One line a plan: wave, step, and for every episode played side by side the score and the planned steps."""
-        path.write_text("".join(self._lines), encoding="utf-8")
+        write_text(path, "".join(self._lines))
 
     def _note(self) -> None:
         plan = self._planner.last

@@ -17,11 +17,13 @@ from orl.evaluation.ope.fqe import (
     fit_q,
     q_values,
     return_units,
+    steady_value,
     value_range,
     values,
 )
 from orl.evaluation.ope.fqe_diagnosis import diagnose
 from orl.evaluation.ope.types import LoggedEpisodes
+from orl.types import Transition
 
 pytestmark = pytest.mark.usefixtures("quick_compiles")
 DISCOUNT, S, A = 0.9, 4, 2
@@ -144,8 +146,9 @@ def test_bellman_errors_are_of_rows_not_learnt_from(log: LoggedEpisodes) -> None
     multiplicity = once(log, 2)
     multiplicity[0, ::3] = 0
     found = diagnose(zero, table_act, policy, log.rows, multiplicity, DISCOUNT)
-    mean = log.returns_to_go(DISCOUNT).mean()
-    error = (log.reward + DISCOUNT * (1 - np.asarray(log.rows.terminated)) * mean - mean)[::3]
+    ends = np.asarray(log.rows.terminated)
+    mean = log.returns_to_go(DISCOUNT, log.reward.mean() / (1 - DISCOUNT * (1 - ends.mean()))).mean()
+    error = (log.reward + DISCOUNT * (1 - ends) * mean - mean)[::3]
     assert found.bellman_bias[0] == pytest.approx(error.mean(), rel=1e-4)
     assert found.bellman_rms[0] == pytest.approx(np.sqrt((error**2).mean()) / float(fit.returns.std), rel=1e-4)
     assert np.isnan(found.bellman_rms[1])
@@ -162,6 +165,18 @@ def test_units_are_those_of_the_logged_returns(log: LoggedEpisodes) -> None:
     np.testing.assert_allclose(second, 1e4 * first, rtol=0.02, atol=50.0)
     same = LoggedEpisodes(log.rows._replace(reward=jnp.zeros_like(log.rows.reward)), log.starts, log.cut)
     assert float(return_units(same, DISCOUNT).std) == pytest.approx(1e-6)
+
+
+def test_cut_returns_are_completed_for_the_networks_start() -> None:
+    """Rewards 1 at 0.9: endless 10; with an end at every third step 1 / (1 - 0.9 * 2 / 3). Rewards 0, 3 cut twice:
+    steady 15, so returns-to-go (0 + 2.7 + 0.81 * 15, 3 + 13.5) = (14.85, 16.5) each time."""
+    assert steady_value(np.ones(6), np.zeros(6), 0.9) == pytest.approx(10.0)
+    assert steady_value(np.ones(6), np.array([0, 0, 1, 0, 0, 1]), 0.9) == pytest.approx(2.5)
+    flat = np.zeros((4, 1), np.float32)
+    rows = Transition(flat, flat, np.array([0, 3, 0, 3], np.float32), flat, np.zeros(4, np.float32))
+    units = return_units(LoggedEpisodes(rows, np.array([0, 2]), np.ones(2, bool)), 0.9)
+    assert float(units.mean) == pytest.approx((14.85 + 16.5) / 2)
+    assert float(units.std) == pytest.approx(1.5)  # of the rewards: the returns' 0.825 is less
 
 
 def test_candidates_share_one_program(log: LoggedEpisodes) -> None:

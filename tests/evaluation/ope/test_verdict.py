@@ -53,11 +53,11 @@ def test_importance_sampling_is_heard_only_on_enough_episodes() -> None:
 @pytest.mark.parametrize(
     ("effective", "episodes", "far_share", "outside"),
     [
-        (4.9, 100, 0.51, True),
-        (5.0, 100, 0.51, False),  # 5% of the episodes count
-        (4.9, 100, 0.50, False),  # half of the states is still half
-        (1.9, 20, 0.51, True),  # 5% of 20 episodes would be 1, but two is the least that counts
-        (2.0, 20, 0.51, False),
+        (4.9, 100, 0.21, True),
+        (5.0, 100, 0.21, False),  # 5% of the episodes count
+        (4.9, 100, 0.20, False),  # a fifth of the states is still a fifth
+        (1.9, 20, 0.21, True),  # 5% of 20 episodes would be 1, but two is the least that counts
+        (2.0, 20, 0.21, False),
     ],
 )
 def test_outside_needs_tiny_samples_and_untried_actions(

@@ -6,9 +6,9 @@ Their chosen arrays are copied piece by piece into Parquet files, which the tabl
 from __future__ import annotations
 
 import tempfile
-import zipfile
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,9 @@ import numpy as np
 import polars as pl
 
 from orl.data.importing.leaves import Leaf
-from orl.data.readers.hdf5 import child, open_hdf5, stored_numbers
+from orl.data.readers.hdf5 import open_hdf5, walk
+from orl.data.readers.limits import Room
+from orl.data.readers.npz import Npy, open_npz
 from orl.errors import DataError
 
 _PIECE_BYTES = 2**25
@@ -49,6 +51,9 @@ def open_arrays(path: Path, file: Path, kind: str, work: Path) -> Arrays:
         arrays = {name: member for name, member in members.items() if member.kind in _TYPES}
         shapes = {name: member.shape for name, member in arrays.items() if len(member.shape) in (1, 2)}
         kinds = {name: arrays[name].kind for name in shapes}
+        pickled = [name for name, member in members.items() if member.kind == "O"]
+    if pickled:
+        warnings.warn(f"{path}: left out {', '.join(pickled)}: pickled objects, which are never loaded", stacklevel=4)
     if not shapes:
         raise DataError(f"{path}: has no array of one row a step ([N] or [N, D] numbers)")
     leaves = {leaf: Leaf(pl.col(leaf), _TYPES[kinds[name]]) for name in shapes for leaf in _names(name, shapes[name])}
@@ -96,54 +101,30 @@ def _plain(array: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def _npz_members(path: Path, file: Path) -> Iterator[dict[str, Member]]:
-    try:
-        with ExitStack() as stack:
-            archive = stack.enter_context(zipfile.ZipFile(file))
-            names = [name for name in archive.namelist() if name.endswith(".npy")]
-            yield {name.removesuffix(".npy"): _npy(stack.enter_context(archive.open(name))) for name in names}
-    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: cannot be read as an .npz of plain arrays ({error})") from None
+    with open_npz(path, file) as arrays:
+        yield {name: _npy(array) for name, array in arrays.items()}
 
 
-def _npy(stream: Any) -> Member:
-    """An array of an .npz, read from its start onwards; pickled objects are never loaded."""
-    version = np.lib.format.read_magic(stream)
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, by_columns, dtype = header(stream)
-    width = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
+def _npy(array: Npy) -> Member:
+    """An array of an .npz, read from its start onwards."""
     whole: list[np.ndarray] = []  # an array stored column by column cannot be read by rows
 
     def read(rows: int) -> np.ndarray:
-        if by_columns and len(shape) > 1:
-            if not whole:
-                whole.append(np.frombuffer(stream.read(shape[0] * width), dtype).reshape(shape, order="F"))
-            piece, whole[0] = whole[0][:rows], whole[0][rows:]
-            return piece
-        stored = stream.read(rows * width)
-        if len(stored) != rows * width:
-            raise ValueError("an array ends before its last row")
-        return np.frombuffer(stored, dtype).reshape(rows, *shape[1:])
+        if not array.by_columns or len(array.shape) == 1:
+            return array.rows(rows)
+        if not whole:
+            Room().take(array.where, array.nbytes)
+            whole.append(array.whole())
+        piece, whole[0] = whole[0][:rows], whole[0][rows:]
+        return piece
 
-    return Member(shape, "O" if dtype.hasobject else dtype.kind, read)
+    return Member(array.shape, "O" if array.holds_objects else array.dtype.kind, read)
 
 
 @contextmanager
 def _hdf5_members(path: Path, file: Path) -> Iterator[dict[str, Member]]:
     with open_hdf5(file) as opened:
-        found: dict[str, Member] = {}
-        _walk(opened, "", found)
-        yield found
-
-
-def _walk(group: Any, prefix: str, found: dict[str, Member]) -> None:
-    import h5py
-
-    for name in group:
-        node = child(group, name)
-        if isinstance(node, h5py.Group):
-            _walk(node, f"{prefix}{name}/", found)
-        elif isinstance(node, h5py.Dataset) and node.dtype.kind in "biuf":
-            found[prefix + name] = _stored(stored_numbers(node))
+        yield {name: _stored(dataset) for name, dataset in walk(opened)}
 
 
 def _stored(dataset: Any) -> Member:

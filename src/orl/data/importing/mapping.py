@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from orl.config import Tree, build, read_toml, to_toml
 from orl.data.local import is_dataset_id
 from orl.data.pendulum import RECIPES
 from orl.errors import UsageError
+from orl.files import write_text
 
 
 @dataclass(frozen=True)
@@ -49,21 +51,41 @@ class Mapping:
 def read_mapping(file: Path | None, flags: Tree) -> Mapping:
     """The mapping in a TOML file, with the values of `flags` that are not None on top.
 
+    A mapping may come from elsewhere, with the log: the files it names must lie in its own folder or in the current
+    one, while flags may name any.
+
     Raises:
-        UsageError: an unreadable file, an unknown key (naming the nearest), or a value that cannot be.
+        UsageError: an unreadable file, an unknown key (naming the nearest), files outside these folders, or a value
+            that cannot be.
     """
     tree = read_toml(file) if file else {}
+    if file and flags.get("files") is None:
+        _refuse_outside(file, tree.get("files"))
     mapping = build(Mapping, tree | {key: value for key, value in flags.items() if value is not None})
     _check(mapping)
     return mapping
 
 
 def save_mapping(mapping: Mapping, file: Path) -> None:
-    """Write a TOML file that `read_mapping` reads."""
+    """Write a TOML file that `read_mapping` reads; an UnwritableError where the folder cannot be written to."""
+    write_text(file, to_toml(mapping))
+
+
+def _refuse_outside(file: Path, names: Any) -> None:
+    folders = [file.parent.resolve(), Path.cwd()]
+    for name in names if isinstance(names, list) else []:
+        if isinstance(name, str) and not _lies_in(Path(name), folders):
+            raise UsageError(
+                f"--mapping {file} names {name!r}, which is outside its folder; name the files on the command line to "
+                "read them from anywhere"
+            )
+
+
+def _lies_in(path: Path, folders: list[Path]) -> bool:
     try:
-        file.write_text(to_toml(mapping), encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"--save-mapping: cannot write {file}: {error.strerror}") from None
+        return any(path.resolve().is_relative_to(folder) for folder in folders)
+    except (ValueError, OSError, RuntimeError):  # a NUL in the name, or links in a circle
+        return False
 
 
 def _check(mapping: Mapping) -> None:

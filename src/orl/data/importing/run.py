@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,10 +23,12 @@ from orl.data.importing.order import ordered_rows
 from orl.data.importing.report import Tally, report
 from orl.data.importing.rows import write_rows
 from orl.data.importing.sources import Source, digest, open_source
+from orl.data.importing.storage import new_hdf5
 from orl.data.importing.write import write_episode, write_metadata
-from orl.data.local import data_folder
-from orl.data.publish import publish, writable_root
+from orl.data.local import data_folder, datasets_path
+from orl.data.publish import IMPORTING, REPLACED, publish, work_folder
 from orl.errors import DataError, UsageError
+from orl.files import storage_error
 
 Progress = Callable[[str], None]
 
@@ -52,14 +53,14 @@ def import_dataset(
     `dry_run` everything is read and checked and nothing written.
 
     Raises:
-        UsageError: the id is taken (unless `force`), or the mapping does not fit the files.
+        UsageError: the id is taken (unless `force`), another process imports it, or the mapping does not fit the files.
         DataError: the files cannot be read or hold what no dataset may; names file, row and column.
     """
     tell = progress or (lambda text: None)
     target = data_folder(mapping.id).parent
     if not dry_run:
         _check_free(mapping.id, target, force)
-    with _work_folder(dry_run) as work:
+    with _work_folder(None if dry_run else mapping.id) as work:
         log = _read(mapping, work, tell)
         tally, ends = Tally(), Ends()
         boundaries = Boundaries(log.columns, log.sources, mapping.allow_gaps)
@@ -74,7 +75,7 @@ def import_dataset(
         if not dry_run:
             origin = {"mapping": as_tree(_portable(mapping)), "files": found["files"], "assumed": found["assumed"]}
             write_metadata(built, mapping, log.low, log.high, len(log.columns.obs), tally.steps, tally.episodes, origin)
-            _publish(built.parent, target, work)
+            _publish(built.parent, target, work / REPLACED / mapping.id)
     return found | {"folder": None if dry_run else str(target)}
 
 
@@ -114,37 +115,44 @@ def _write_all(episodes: Iterator[Episode], folder: Path | None) -> None:
         for _ in episodes:
             pass
         return
-    import h5py
-
     folder.mkdir(parents=True)
-    with h5py.File(folder / "main_data.hdf5", "w") as file:
+    with new_hdf5(folder / "main_data.hdf5") as (file, refuse_if_full):
         for index, episode in enumerate(episodes):
             write_episode(file, index, episode)
+            refuse_if_full()
 
 
 @contextmanager
-def _work_folder(dry_run: bool) -> Iterator[Path]:
-    """A folder for what has to be on disk meanwhile, gone afterwards whatever happens."""
-    root = None if dry_run else writable_root()
+def _work_folder(dataset_id: str | None) -> Iterator[Path]:
+    """A folder for what has to be on disk meanwhile, gone afterwards whatever happens; None: of a dry run."""
     try:
-        with tempfile.TemporaryDirectory(prefix=".importing-", dir=root) as work:
-            yield Path(work)
-    except OSError as error:
-        place = "TMPDIR" if dry_run else "MINARI_DATASETS_PATH"
-        raise DataError(f"cannot write what the import needs on disk ({error}); {place} names another place") from None
+        if dataset_id is None:
+            with tempfile.TemporaryDirectory(prefix=IMPORTING) as work:
+                yield Path(work)
+        else:
+            with work_folder(IMPORTING, dataset_id) as folder:
+                yield folder
+    except (OSError, pl.exceptions.PolarsError) as error:
+        if isinstance(error, pl.exceptions.PolarsError) and storage_error(str(error)) is None:
+            raise
+        place = "TMPDIR" if dataset_id is None else "MINARI_DATASETS_PATH"
+        raise DataError(
+            f"cannot write what the import needs on disk ({_reason(error)}); {place} names another place"
+        ) from None
 
 
-def _publish(built: Path, target: Path, work: Path) -> None:
-    replaced = work / "replaced"
+def _reason(error: Exception) -> str:
+    """What the system said, without the words of the library in between."""
+    cause = error if isinstance(error, OSError) else storage_error(str(error))
+    return str((cause and cause.strerror) or error)
+
+
+def _publish(built: Path, target: Path, replaced: Path) -> None:
+    """Put the dataset in its place; the one that was there comes back (`work_folder`) if that fails."""
     if target.exists():
+        replaced.parent.mkdir(parents=True)
         os.rename(target, replaced)
-    try:
-        publish(built, target, work.parent)
-    except OSError:
-        if replaced.exists():
-            os.rename(replaced, target)
-        raise
-    shutil.rmtree(replaced, ignore_errors=True)
+    publish(built, target, datasets_path())
 
 
 def _origin(log: Log) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ import gzip
 import hashlib
 import json
 import re
-import shutil
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -21,7 +20,9 @@ import polars as pl
 from orl.data.importing.arrays import open_arrays
 from orl.data.importing.leaves import Leaf, as_text, leaves_of
 from orl.data.local import did_you_mean
+from orl.data.readers.limits import refuse_bomb
 from orl.errors import DataError
+from orl.files import storage_error
 
 ROW = "@row"
 KINDS = {
@@ -40,6 +41,7 @@ KINDS = {
 READABLE = "CSV, Parquet, JSON lines (each also .gz or .bz2), NPZ and HDF5"
 _OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open}
 _BYTES = re.compile("[\udc80-\udcff]")  # what stands for bytes that are no UTF-8
+_UNPACK_BYTES = 2**20
 _INFER_ROWS = 10_000  # JSON lines read to learn which fields there are
 
 
@@ -110,6 +112,8 @@ def broken_file(path: Path, file: Path, kind: str) -> Iterator[None]:
     try:
         yield
     except (pl.exceptions.PolarsError, OSError) as error:
+        if full := storage_error(str(error)):  # not the file that is read is at fault, but the disk written to
+            raise full from None
         reason = str(error).strip().splitlines()
         fault = None
         with suppress(csv.Error):
@@ -120,11 +124,13 @@ def broken_file(path: Path, file: Path, kind: str) -> Iterator[None]:
 def _scan(path: Path, file: Path, kind: str) -> pl.LazyFrame:
     numbered: dict[str, Any] = {"row_index_name": ROW, "row_index_offset": 1}
     if kind == "Parquet":
-        return pl.scan_parquet(file, **numbered)
+        return pl.scan_parquet(file, glob=False, **numbered)
     if kind == "CSV":
-        table = pl.scan_csv(file, separator=_separator(path, file), infer_schema=False, **numbered)
+        table = pl.scan_csv(file, separator=_separator(path, file), infer_schema=False, glob=False, **numbered)
         blank = pl.all_horizontal(pl.all().exclude(ROW).is_null())
         return table.filter(~blank)  # after numbering, for a blank line is a line
+    if set(file.name) & set("*?["):  # its reader would take the name for a pattern and read other files too
+        raise DataError(f"{path}: the name of a JSON lines file may hold none of * ? [; rename it")
     with open(file, "rb") as opened:
         if opened.read(64).lstrip()[:1] == b"[":
             raise DataError(f"{path}: one JSON array; JSON lines are needed, one object on a line (`jq -c '.[]'`)")
@@ -148,7 +154,11 @@ def _unpack(path: Path, packed: str, suffix: str, work: Path) -> Path:
     descriptor, name = tempfile.mkstemp(suffix=suffix, dir=work)
     try:
         with _OPENERS[packed](path, "rb") as source, open(descriptor, "wb") as target:
-            shutil.copyfileobj(source, target, 2**20)
+            packed_bytes, unpacked = path.stat().st_size, 0
+            while piece := source.read(_UNPACK_BYTES):
+                unpacked += len(piece)
+                refuse_bomb(f"{path}, unpacked,", unpacked, packed_bytes)
+                target.write(piece)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be unpacked ({error}); the file is broken, copy it again") from None
     return Path(name)

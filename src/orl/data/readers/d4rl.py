@@ -22,6 +22,7 @@ import numpy as np
 from orl.data.episodes import Bools, Dataset, Reference
 from orl.data.readers.flat import assemble, chain_breaks, check_chain, columns, flag
 from orl.data.readers.hdf5 import open_hdf5, read_array
+from orl.data.readers.limits import Room
 from orl.errors import DataError
 
 _NAMES = {"observations": "obs", "actions": "action", "rewards": "reward", "next_observations": "next_obs"}
@@ -88,7 +89,8 @@ def reference_for(stem: str) -> Reference | None:
 
 def _load(file: Path) -> dict[str, np.ndarray]:
     with open_hdf5(file) as opened:
-        arrays = {key: read_array(opened, key) for key in (*_REQUIRED, "timeouts", "next_observations")}
+        room = Room()
+        arrays = {key: read_array(opened, key, room) for key in (*_REQUIRED, "timeouts", "next_observations")}
     missing = [key for key in _REQUIRED if arrays[key] is None]
     if missing:
         raise DataError(

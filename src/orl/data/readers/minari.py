@@ -1,7 +1,7 @@
 """Minari datasets, read as plain JSON and HDF5.
 
 Minari's own loader can make the environment named in the metadata, which imports and runs whatever the entry point
-says. Nothing of the metadata is executed here: of the environment's spec only its id, kwargs and time limit are read.
+says. Nothing of the metadata is executed here: spaces and the environment's spec are JSON values, and stay that.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from orl.data.fields import Fields, fields_of
 from orl.data.local import data_folder, read_metadata
 from orl.data.readers.hdf5 import child, open_hdf5, read_array
 from orl.data.readers.hub import download_minari
+from orl.data.readers.limits import Room
 from orl.errors import DataError
 
 __all__ = ["download_minari", "read_minari"]
@@ -55,20 +56,22 @@ def read_minari(dataset_id: str) -> Dataset:
 
 
 def env_fields(metadata: dict[str, Any]) -> dict[str, Any]:
-    """``env_id``, ``env_kwargs`` and ``max_episode_steps`` from the recorded spec, read as data.
+    """``env_id``, ``env_kwargs``, ``max_episode_steps`` and ``env_spec`` as recorded, read as data.
 
-    An id with a colon would make Gymnasium import the module before it, so such an id is left out.
+    Nothing here says that it may be made: `evaluation.recorded_env` judges that.
     """
+    text = metadata.get("env_spec")
     try:
-        spec = json.loads(metadata.get("env_spec") or "{}")
-    except (TypeError, ValueError):
+        spec = json.loads(text or "{}")
+    except (TypeError, ValueError, RecursionError):
         spec = {}
     spec = spec if isinstance(spec, dict) else {}
     env_id, kwargs, limit = spec.get("id"), spec.get("kwargs"), spec.get("max_episode_steps")
     return {
-        "env_id": env_id if isinstance(env_id, str) and ":" not in env_id else None,
+        "env_id": env_id if isinstance(env_id, str) else None,
         "env_kwargs": kwargs if isinstance(kwargs, dict) else {},
         "max_episode_steps": limit if isinstance(limit, int) and limit > 0 else None,
+        "env_spec": text if isinstance(text, str) else None,
     }
 
 
@@ -124,16 +127,17 @@ def _read_episodes(
         stated = metadata.get("total_episodes", len(names))
         if not names or stated != len(names):
             raise DataError(f"{dataset_id}: {len(names)} episodes on file, {stated} in its metadata; fetch it again")
-        return [_read_episode(child(file, name), f"{dataset_id} {name}", fields, action_dim) for name in names]
+        room = Room()
+        return [_read_episode(child(file, name), f"{dataset_id} {name}", fields, action_dim, room) for name in names]
 
 
-def _read_episode(group: Any, where: str, fields: Fields, action_dim: int) -> dict[str, np.ndarray]:
+def _read_episode(group: Any, where: str, fields: Fields, action_dim: int, room: Room) -> dict[str, np.ndarray]:
     """One episode as rows; Minari stores T + 1 observations for T steps, so no next observation has to be guessed."""
     action, reward, terminated, truncated = (
-        _required(group, key, where) for key in ("actions", "rewards", "terminations", "truncations")
+        _required(group, key, where, room) for key in ("actions", "rewards", "terminations", "truncations")
     )
     steps = len(reward)
-    parts = [_required(group, f"observations/{name}".rstrip("/"), where) for name, _ in fields]
+    parts = [_required(group, f"observations/{name}".rstrip("/"), where, room) for name, _ in fields]
     sizes = {"actions": len(action), "terminations": len(terminated), "truncations": len(truncated)}
     if not steps or set(sizes.values()) != {steps} or {len(part) for part in parts} != {steps + 1}:
         raise DataError(
@@ -157,8 +161,8 @@ def _read_episode(group: Any, where: str, fields: Fields, action_dim: int) -> di
     }
 
 
-def _required(group: Any, key: str, where: str) -> np.ndarray:
-    array = read_array(group, key)
+def _required(group: Any, key: str, where: str, room: Room) -> np.ndarray:
+    array = read_array(group, key, room)
     if array is None or not array.ndim:
         raise DataError(f"{where}: has no array '{key}'; fetch or record the dataset again")
     return array

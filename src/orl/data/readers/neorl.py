@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from orl.data.episodes import Dataset, Reference
 from orl.data.readers.flat import assemble, check_chain, columns, flag
+from orl.data.readers.limits import Room
+from orl.data.readers.npz import open_npz
 from orl.errors import DataError
 
 _KEYS = ("obs", "action", "next_obs", "reward", "done", "truncated")
@@ -45,14 +46,11 @@ def read_neorl(path: str | Path, checked: bool = True) -> Dataset:
 def _load(file: Path) -> dict[str, np.ndarray]:
     if not file.is_file():
         raise DataError(f"{file}: no such file; check the path")
-    try:
-        # Never with pickles: an object array in a log could run code.
-        with np.load(file, allow_pickle=False) as archive:
-            missing = [key for key in _KEYS if key not in getattr(archive, "files", ())]
-            if missing:
-                raise DataError(f"{file}: lacks {', '.join(missing)}; a NeoRL log has {', '.join(_KEYS)}")
-            return {key: archive[key] for key in _KEYS}
-    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
-        raise DataError(f"{file}: cannot be read as an .npz of plain arrays ({error})") from None
-    except (AttributeError, TypeError):  # np.load gives a bare array, which is no context manager, for an .npy
-        raise DataError(f"{file}: holds one bare array; a NeoRL log is an .npz with {', '.join(_KEYS)}") from None
+    with open_npz(file) as arrays:
+        missing = [key for key in _KEYS if key not in arrays]
+        if missing:
+            raise DataError(f"{file}: lacks {', '.join(missing)}; a NeoRL log has {', '.join(_KEYS)}")
+        room = Room()
+        for key in _KEYS:
+            room.take(arrays[key].where, arrays[key].nbytes)
+        return {key: arrays[key].whole() for key in _KEYS}

@@ -95,9 +95,19 @@ def value_range(reward: NDArray, terminated: NDArray, discount: float) -> tuple[
     return (min(low, endless[0]), max(high, endless[1])) if np.any(terminated) else endless
 
 
+def steady_value(reward: NDArray, terminated: NDArray, discount: float) -> float:
+    """mean(r) / (1 - discount * (1 - p)): of going on as the log does on average, ended at a step with chance p."""
+    return float(np.mean(reward) / (1.0 - discount * (1.0 - np.mean(terminated))))
+
+
 def return_units(episodes: LoggedEpisodes, discount: float) -> Normaliser:
-    """Mean and spread of the logged returns-to-go; where they hardly vary, the spread of the rewards."""
-    returns, reward = episodes.returns_to_go(discount), episodes.reward
+    """Mean and spread of the logged returns-to-go, cut ones completed by `steady_value`; at least the rewards' spread.
+
+    Networks start at that mean. Where episodes are cut early - 100 steps at a discount of 0.99 - the mean of what was
+    logged is half of what Q has to become, and most of the updates would go into that.
+    """
+    reward = episodes.reward
+    returns = episodes.returns_to_go(discount, steady_value(reward, np.asarray(episodes.rows.terminated), discount))
     spread = max(returns.std(), reward.std(), 1e-6 * max(1.0, abs(returns.mean())))
     return Normaliser(jnp.asarray(returns.mean(), jnp.float32), jnp.asarray(spread, jnp.float32))
 
@@ -238,6 +248,6 @@ def zero_head(net: Params, hidden: tuple[int, ...]) -> Params:
 
 
 def _init(config: FqeConfig, key: Array, members: int, inputs: int) -> Params:
-    """Fresh networks; their 0 is the mean of the logged returns."""
+    """Fresh networks; their 0 is the mean of the logged returns (`return_units`)."""
     module = stacked(members, shared_input=True)(config.hidden, 1, layer_norm=config.layer_norm)
     return zero_head(module.init(key, jnp.zeros((1, inputs))), config.hidden)

@@ -23,8 +23,9 @@ AGREE, DISAGREE, OUTSIDE = "agree", "disagree", "outside the data: do not trust"
 # An action is far from the behaviour's where fewer than this share of the logged actions are as many spreads of the
 # fitted behaviour away from its mean (`behaviour.action_distance`).
 FAR_QUANTILE = 0.01
-# More logged states than this with a far action, and values rest on actions that nobody has tried. By chance it is 1%.
-FAR_SHARE = 0.5
+# More logged states than this with a far action, and values rest on actions that nobody has tried: who does so at every
+# fifth step is elsewhere after a few. By chance it is 1%.
+FAR_SHARE = 0.2
 # Fewer effective episodes than this share of the log (or than two) say nothing about the policy's actions.
 TINY_SHARE, TINY_EPISODES = 0.05, 2.0
 # Importance weights join the comparison from so many effective episodes on; below, their intervals are a fiction.
