@@ -117,8 +117,11 @@ def keep_model(fitted: FittedModel | FittedSequence, target: Path) -> None:
     keep_run(fitted.path, target)
 
 
-def keep_run(source: Path, target: Path) -> None:
+def keep_run(source: Path, target: Path, *without: str) -> None:
     """Copy a run into another one, without its training state and its evaluations.
+
+    Args:
+        without: names of further files and folders to leave out, wherever they are.
 
     Raises:
         DataError: the run holds a link, which would bring a file from elsewhere into the copy.
@@ -127,7 +130,7 @@ def keep_run(source: Path, target: Path) -> None:
         return
     _refuse_links(source)
     temporary = target.with_name(f"{TEMPORARY}{target.name}")
-    left_out = shutil.ignore_patterns("state", "timings.jsonl", "eval", LOCK, f"{TEMPORARY}*")
+    left_out = shutil.ignore_patterns("state", "timings.jsonl", "eval", LOCK, f"{TEMPORARY}*", *without)
     with saving(target):
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.copytree(source, temporary, ignore=left_out)
