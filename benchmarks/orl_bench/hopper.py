@@ -85,7 +85,7 @@ def training(name: str, config: Any, schedule: Schedule, seeds: int, rows: int) 
 
     def call() -> Any:
         nonlocal state
-        state, metrics = epoch(state, keys, data)
+        state, metrics, _ = epoch(state, keys, data)
         return state, metrics
 
     return call, data

@@ -29,7 +29,7 @@ def ensemble_work(rows: int, repeats: int, warm: bool = True) -> Work:
 
     def call() -> Any:
         nonlocal state
-        state, metrics = epoch(state, key, train, holdout)
+        state, metrics, _ = epoch(state, key, train, holdout)
         return state, metrics
 
     return Work(

@@ -46,7 +46,7 @@ def training_work(batch: int, setting: Setting) -> Work:
 
     def call() -> Any:
         nonlocal state
-        state, metrics = epoch(state, params, key, train, holdout)
+        state, metrics, _ = epoch(state, params, key, train, holdout)
         return state, metrics
 
     tokens = config.window * model.layout.dims - 1

@@ -9,12 +9,13 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
-from orl.errors import Interrupted, MissingError, OrlError, UnwritableError, UsageError
+from orl.errors import Interrupted, MissingError, OrlError, UnwritableError, UsageError, is_out_of_memory
 from orl.files import FULL, unwritable
 from orl_cli.console import error_line, plain
 from orl_cli.signals import interruptible
@@ -26,6 +27,16 @@ DEFAULT_ROOT = Path("runs")
 DEFAULT_DATASET = "orl/pendulum/mixed-v0"
 DEFAULT_ALGORITHM = "mopo"
 LONGEST = 1000  # characters of a message on stderr
+# no sums in changing order, and no kernels chosen by measured time
+DETERMINISTIC = "--xla_gpu_deterministic_ops=true --xla_gpu_autotune_level=0"
+
+
+class OnDivergence(StrEnum):
+    """What to do when a tensor is not finite."""
+
+    stop = "stop"
+    rollback = "rollback"
+
 
 Dataset = Annotated[
     str | None,
@@ -64,6 +75,16 @@ Set = Annotated[
 TrustEnv = Annotated[
     bool, typer.Option("--trust-env", help="Make the data's environment as recorded, running the code that it names.")
 ]
+WhenDiverged = Annotated[
+    OnDivergence,
+    typer.Option(
+        "--on-divergence",
+        help="When something is not finite: stop, or go back to the last checkpoint and on, once, at lower rates.",
+    ),
+]
+Deterministic = Annotated[
+    bool, typer.Option("--deterministic", help="Same seed, same bytes, on a GPU too (slower there; on CPU always).")
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, gpu or tpu.")]
 
 
@@ -84,6 +105,13 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
                 traceback.print_exc()
             error_line(_told(error, kwargs))
             raise typer.Exit(error.exit_code) from None
+        except (MemoryError, RuntimeError) as error:  # jax raises the latter
+            if not is_out_of_memory(error):
+                raise
+            if kwargs.get("debug"):
+                traceback.print_exc()
+            error_line("out of memory; where the command has --dry-run, it shows what takes how much")
+            raise typer.Exit(UsageError.exit_code) from None
         except KeyboardInterrupt:
             error_line("interrupted; what was saved before is kept, and the same command goes on")
             raise typer.Exit(Interrupted.exit_code) from None
@@ -112,12 +140,18 @@ def _show_warning(message: Any, category: type[Warning], *rest: Any, **more: Any
         error_line(f"note: {message}")
 
 
-def set_up_machine(device: str = "auto") -> None:
+def set_up_machine(device: str = "auto", *, deterministic: bool = False) -> None:
     """Choose the device and switch the persistent compilation cache on. Imports jax.
+
+    Args:
+        deterministic: have XLA compile only what gives the same bits in every run, on a GPU too (on a CPU it does so
+            anyway). It listens until its first device is in use, so this must come before.
 
     Raises:
         UsageError: no such kind of device. MissingError: none of that kind here.
     """
+    if deterministic:
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {DETERMINISTIC}".strip()
     import jax
 
     if device not in ("auto", "cpu", "gpu", "tpu"):

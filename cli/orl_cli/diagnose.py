@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from orl_cli.common import Debug, Device, Json, Quiet, guarded, set_up_machine
+from orl_cli.common import Debug, Deterministic, Device, Json, Quiet, guarded, set_up_machine
 from orl_cli.console import out as say
 from orl_cli.console import print_json, print_table, reporter_for
 
@@ -28,6 +28,7 @@ def diagnose(
         Path | None, typer.Option("--out", "-o", help="Folder of the results; RUN/diagnose by default.")
     ] = None,
     device: Device = "auto",
+    deterministic: Deterministic = False,
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -40,7 +41,7 @@ def diagnose(
 
     Example:  orl diagnose runs/orl-pendulum-mixed-v0/mopo-s0
     """
-    set_up_machine(device)
+    set_up_machine(device, deterministic=deterministic)
     from orl.runs.diagnose import diagnose as judge
     from orl_cli.diagnose_tables import sentences, tables
 

@@ -10,7 +10,18 @@ from typing import Annotated, Any
 import typer
 
 from orl.errors import Interrupted, OrlError
-from orl_cli.common import DEFAULT_ROOT, Debug, Device, Json, Quiet, Root, TrustEnv, guarded, set_up_machine
+from orl_cli.common import (
+    DEFAULT_ROOT,
+    Debug,
+    Deterministic,
+    Device,
+    Json,
+    Quiet,
+    Root,
+    TrustEnv,
+    guarded,
+    set_up_machine,
+)
 from orl_cli.console import error_line, print_json, print_table, reporter_for
 
 
@@ -26,6 +37,7 @@ def evaluate(
     ] = True,
     runs: Root = DEFAULT_ROOT,
     device: Device = "auto",
+    deterministic: Deterministic = False,
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -34,7 +46,7 @@ def evaluate(
 
     Writes per-episode results to RUN/eval/. Example:  orl evaluate runs/orl-pendulum-mixed-v0/mopo-s0
     """
-    set_up_machine(device)
+    set_up_machine(device, deterministic=deterministic)
     from orl.evaluation.episodes import EnvSpec
     from orl.runs.directory import load_run
     from orl.runs.evaluate import evaluate as play

@@ -14,16 +14,19 @@ from orl_cli.common import (
     ConfigFile,
     Dataset,
     Debug,
+    Deterministic,
     Device,
     DryRun,
     Force,
     History,
     Json,
+    OnDivergence,
     Out,
     Probe,
     Quiet,
     Root,
     Set,
+    WhenDiverged,
     guarded,
     overrides,
     set_up_machine,
@@ -56,7 +59,9 @@ def fit_model(
     runs: Root = DEFAULT_ROOT,
     config: ConfigFile = None,
     set_: Set = None,
+    on_divergence: WhenDiverged = OnDivergence.stop,
     device: Device = "auto",
+    deterministic: Deterministic = False,
     force: Force = False,
     dry_run: DryRun = False,
     probe: Probe = True,
@@ -70,7 +75,7 @@ def fit_model(
 
     Examples:  orl fit-model   ·   orl fit-model -k transformer   ·   orl fit-model -d my-log.npz --set model.members=5
     """
-    set_up_machine(device)
+    set_up_machine(device, deterministic=deterministic)
     from orl.data.catalog import load
     from orl.errors import UsageError
     from orl.runs.config import resolve_fit, resolve_sequence
@@ -104,7 +109,8 @@ def fit_model(
         needs, timed = (ensemble_plan, probe_ensemble) if is_ensemble else (sequence_plan, probe_sequence)
         measure = functools.partial(timed, data, resolved) if probe else None
         return show_dry_run(resolved, presets, path, json, functools.partial(needs, data, resolved), measure)
-    document = fit(data, resolved, path, presets=presets, force=force, reporter=reporter)
+    more: dict[str, Any] = {"on_divergence": on_divergence.value, "reporter": reporter}
+    document = fit(data, resolved, path, presets=presets, force=force, **more)
     return print_json(document) if json else print_table(table(document))
 
 

@@ -11,6 +11,7 @@ from orl_cli.common import (
     DEFAULT_ROOT,
     ConfigFile,
     Debug,
+    Deterministic,
     Device,
     Json,
     Quiet,
@@ -59,6 +60,7 @@ def ope(
     set_: Set = None,
     force: Again = False,
     device: Device = "auto",
+    deterministic: Deterministic = False,
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -70,7 +72,7 @@ def ope(
 
     Example:  orl ope runs/orl-pendulum-mixed-v0/mopo-s0
     """
-    set_up_machine(device)
+    set_up_machine(device, deterministic=deterministic)
     from orl.runs.ope import ope as judge
 
     settings = ope_settings(config, set_, discount, fqe_updates, members, folds, judge_seed)

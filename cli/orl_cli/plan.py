@@ -13,6 +13,7 @@ from orl_cli.common import (
     ConfigFile,
     Dataset,
     Debug,
+    Deterministic,
     Device,
     DryRun,
     Force,
@@ -70,6 +71,7 @@ def plan(
     config: ConfigFile = None,
     set_: Set = None,
     device: Device = "auto",
+    deterministic: Deterministic = False,
     force: Force = False,
     dry_run: DryRun = False,
     json: Json = False,
@@ -82,7 +84,7 @@ def plan(
 
     Examples:  orl plan --beam 32   ·   orl plan -p mppi --seeds 0:3   ·   orl plan --obs 1.0,0.0,0.0
     """
-    set_up_machine(device)
+    set_up_machine(device, deterministic=deterministic)
     from orl.data.catalog import load
     from orl.planning import PLANNERS
     from orl.runs.config_plan import resolve_plan

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from orl_cli.common import DEFAULT_ROOT, Debug, Device, Json, Quiet, Root, guarded, set_up_machine
+from orl_cli.common import DEFAULT_ROOT, Debug, Deterministic, Device, Json, Quiet, Root, guarded, set_up_machine
 from orl_cli.console import print_json, print_table, reporter_for
 
 
@@ -34,6 +34,7 @@ def predict(
     ] = None,
     runs: Root = DEFAULT_ROOT,
     device: Device = "auto",
+    deterministic: Deterministic = False,
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -45,7 +46,7 @@ def predict(
 
     Example:  orl predict runs/orl-pendulum-mixed-v0/transformer-0a1b2c3d --steps 100
     """
-    set_up_machine(device)
+    set_up_machine(device, deterministic=deterministic)
     from orl.runs.predict import predict as roll
 
     document = roll(

@@ -1,4 +1,4 @@
-"""`orl runs list|show`"""
+"""`orl runs list|show|pack`"""
 
 from __future__ import annotations
 
@@ -57,6 +57,28 @@ def show(run: Annotated[Path, typer.Argument(help="Run folder.")], json: Json = 
     if rows:
         out(f"# last of {len(rows)} metric rows\n{json_module.dumps(rows[-1])}")
     return None
+
+
+@app.command()
+@guarded
+def pack(
+    run: Annotated[Path, typer.Argument(help="Run folder of a policy.")],
+    target: Annotated[Path, typer.Argument(help="Folder to make.")],
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Copy what a policy needs to act, with its settings and record, into a folder small enough to keep or hand on.
+
+    Example:  orl runs pack runs/plant-pump-v0/tune/candidates/bc pump-policy
+    """
+    began = time.perf_counter()
+    from orl.runs.memory_plan import size
+    from orl.runs.packing import pack as copy
+
+    document = copy(run, target) | {"seconds": time.perf_counter() - began}
+    if json:
+        return print_json(document)
+    return out(f'{target}: {size(document["bytes"])}; orl.load_policy("{target}") in Python')
 
 
 def headline(record: dict[str, Any]) -> str:

@@ -7,7 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from orl_cli.common import DEFAULT_ROOT, ConfigFile, Debug, Device, Json, Quiet, Root, Set, guarded, set_up_machine
+from orl_cli.common import (
+    DEFAULT_ROOT,
+    ConfigFile,
+    Debug,
+    Deterministic,
+    Device,
+    Json,
+    Quiet,
+    Root,
+    Set,
+    guarded,
+    set_up_machine,
+)
 from orl_cli.console import out as say
 from orl_cli.console import print_json, print_table, reporter_for
 from orl_cli.ope import Again, Discount, Folds, JudgeSeed, Members, Runs, Updates, number, ope_settings
@@ -29,6 +41,7 @@ def select(
     set_: Set = None,
     force: Again = False,
     device: Device = "auto",
+    deterministic: Deterministic = False,
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -40,7 +53,7 @@ def select(
 
     Example:  orl select runs/orl-pendulum-mixed-v0/mopo-s0-2 runs/orl-pendulum-mixed-v0/combo-s0-2
     """
-    set_up_machine(device)
+    set_up_machine(device, deterministic=deterministic)
     from orl.runs.select import select as choose
 
     document = choose(

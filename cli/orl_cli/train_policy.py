@@ -15,17 +15,20 @@ from orl_cli.common import (
     ConfigFile,
     Dataset,
     Debug,
+    Deterministic,
     Device,
     DryRun,
     Force,
     History,
     Json,
+    OnDivergence,
     Out,
     Probe,
     Quiet,
     Root,
     Set,
     TrustEnv,
+    WhenDiverged,
     guarded,
     overrides,
     set_up_machine,
@@ -93,7 +96,9 @@ def train_policy(
     set_: Set = None,
     trust_env: TrustEnv = False,
     resume: Resume = True,
+    on_divergence: WhenDiverged = OnDivergence.stop,
     device: Device = "auto",
+    deterministic: Deterministic = False,
     force: Force = False,
     dry_run: DryRun = False,
     probe: Probe = True,
@@ -108,7 +113,7 @@ def train_policy(
     Examples:  orl train-policy --algo combo --seeds 0:3   ·   orl train-policy -a mopo --penalty calibrated
     ·   orl train-policy -a mobrac --init runs/orl-pendulum-mixed-v0/bc-s0
     """
-    set_up_machine(device)
+    set_up_machine(device, deterministic=deterministic)
     from orl.data.catalog import load
     from orl.errors import UsageError
     from orl.runs.config import resolve_policy
@@ -149,6 +154,7 @@ def train_policy(
         penalty_share=covered,
         trust_env=trust_env,
         force=force,
+        on_divergence=on_divergence.value,
         reporter=reporter,
     )
     return print_json(document) if json else _summary(document)

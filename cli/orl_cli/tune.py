@@ -13,6 +13,7 @@ from orl_cli.common import (
     DEFAULT_ROOT,
     Dataset,
     Debug,
+    Deterministic,
     Device,
     Force,
     Json,
@@ -52,6 +53,7 @@ def tune(
     runs: Root = DEFAULT_ROOT,
     list_: List = False,
     device: Device = "auto",
+    deterministic: Deterministic = False,
     force: Force = False,
     dry_run: DryRun = False,
     json: Json = False,
@@ -64,7 +66,7 @@ def tune(
 
     Examples:  orl tune -d plant/pump-v0 --budget 2h   ·   orl tune --list   ·   orl tune -d log.npz --dry-run
     """
-    set_up_machine(device)
+    set_up_machine(device, deterministic=deterministic)
     began, reporter = time.perf_counter(), reporter_for(quiet)
     from orl.runs.budget import parse_duration
     from orl.runs.candidate_file import default_set, read_candidates

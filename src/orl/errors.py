@@ -46,3 +46,9 @@ class Interrupted(OrlError):
     """The work was stopped from outside and can be resumed by the same command."""
 
     exit_code = 75
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there was too little memory, on the host or, as jax says it, on the device."""
+    said = str(error)
+    return isinstance(error, MemoryError) or ("RESOURCE_EXHAUSTED" in said and "memory" in said.lower())

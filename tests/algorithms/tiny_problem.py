@@ -108,6 +108,6 @@ class Trainer:
         """(state, metrics) after each epoch, as NumPy arrays (the states are donated)."""
         state, results = start_states(self.algorithm, self.schedule, seeds), []
         for number in range(1, epochs + 1):
-            state, metrics = self.program(state, epoch_keys(seed_keys(seeds), number), self.data)
+            state, metrics, _ = self.program(state, epoch_keys(seed_keys(seeds), number), self.data)
             results.append(jax.tree.map(np.asarray, (state, metrics)))
         return results

@@ -176,7 +176,7 @@ def test_select_takes_what_ope_kept_and_names_one_or_none(
     by_label = {each["label"]: each["estimates"] for each in document["candidates"]}
     for line in document["ranking"]:
         if line["witness"] is not None:
-            assert line["improvement"] <= by_label[line["label"]][line["witness"]]["improvement"]["low"]
+            assert line["improvement"] <= by_label[line["label"]][line["witness"]]["improvement"]["least"]
             assert line["score"] <= line["improvement"]
     assert json.loads((tmp_path / "out" / "selection.json").read_text()) == document
 

@@ -159,7 +159,7 @@ class Scripted:
         script = (jnp.asarray(errors, jnp.float32), jnp.asarray(head_loss, jnp.float32))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(fit, "holdout_errors", lambda ensemble, params, holdout: holdout)
-            self.state, _ = self.epoch(self.state, ROOT, self.data, script)
+            self.state, *_ = self.epoch(self.state, ROOT, self.data, script)
         self.nets.append(self.state.params.net)
         self.heads.append(self.state.params.termination)
         return int(self.state.stale)

@@ -86,7 +86,7 @@ def epoch(name: str, changes: dict[str, Any]) -> Any:
         schedule = Schedule(UPDATES, BRANCHES, LENGTH)
         ring, world = empty_ring(BRANCHES * LENGTH, OBS, ACTIONS), jax.jit(algorithm.world)(ensemble_params(), logged)
     run = jax.jit(make_epoch(algorithm, schedule))
-    after, metrics = run(TrainState(before, ring), jax.random.key(3), TrainData(logged, logged.obs, world))
+    after, metrics, _ = run(TrainState(before, ring), jax.random.key(3), TrainData(logged, logged.obs, world))
     return {"metrics": metrics} | learned(config, before, after.agent)
 
 

@@ -49,7 +49,7 @@ def epoch(*, learned_termination: bool) -> Any:
     ensemble = replace(ENSEMBLE, learned_termination=learned_termination)
     params = ensemble_params(ensemble)
     train, holdout = fit_data(params, rows("logged", LOGGED)), fit_data(params, rows("held out", HELD_OUT))
-    state, metrics = jax.jit(make_epoch(ensemble))(init_fit(ensemble, params), jax.random.key(1), train, holdout)
+    state, metrics, _ = jax.jit(make_epoch(ensemble))(init_fit(ensemble, params), jax.random.key(1), train, holdout)
     before, after = ({name: getattr(p, name) for name in TRAINABLE} for p in (params, state.params))
     return {
         "metrics": metrics,

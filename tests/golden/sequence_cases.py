@@ -84,7 +84,7 @@ def epoch() -> Any:
     model, params = made_model("gpt")
     train, holdout = store(model, "train", ROWS), store(model, "holdout", 20)
     run = jax.jit(make_epoch(model))
-    state, metrics = run(init_fit(model, params), params, jax.random.key(7), train, holdout)
+    state, metrics, _ = run(init_fit(model, params), params, jax.random.key(7), train, holdout)
     steps = moved(params.net, state.net, model.config.learning_rate)
     for block in ("blocks_0", "blocks_1"):
         # no loss depends on a bias of the keys: its gradient is rounding, and Adam makes whole steps of that

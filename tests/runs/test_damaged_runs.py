@@ -35,6 +35,7 @@ from orl.runs.run_record import checked_record
         ({"dataset": {"obs_fields": [["a"]]}}, "dataset.obs_fields.0.1 ="),
         ({"dataset": {"reference": {"min": 0}}}, "dataset.reference.max ="),
         ({"dataset": {"action_dim": 2, "action_low": [0.0]}}, "dataset.action_low has not as many numbers"),
+        ({"rollback": {"epoch": 1, "learning_rate_scale": "x"}}, "rollback.learning_rate_scale = 'x'"),
         ({"result": {"score": {"mean": "x", "normalised": True}}}, "result.score.mean = 'x'"),
     ],
 )
@@ -148,6 +149,14 @@ def test_whatever_orbax_raises_names_the_checkpoint(error: type[Exception], tmp_
         checkpoints._restore(SimpleNamespace(restore=restore), tmp_path, 7, {})
     assert "Traceback" not in str(refusal.value)
     assert refusal.value.__suppress_context__
+
+
+def test_too_little_memory_is_no_damage(tmp_path: Path) -> None:
+    def restore(*arguments: Any, **options: Any) -> None:
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        checkpoints._restore(SimpleNamespace(restore=restore), tmp_path, 7, {})
 
 
 def test_what_threads_report_after_a_failed_reading_is_kept_quiet(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,8 @@ QUIET = {"effective": 5.0, "episodes": 100, "far_share": 0.0, "clipped": False}
 
 def part(low: float | None, value: float | None, high: float | None) -> dict[str, Any]:
     """An estimate of a value, and of an improvement over a behaviour that is worth 10."""
-    less = {key: None if x is None else x - 10.0 for key, x in (("low", low), ("value", value), ("high", high))}
+    ends = ("low", low), ("value", value), ("high", high), ("least", low)
+    less = {key: None if x is None else x - 10.0 for key, x in ends}
     return {"low": low, "value": value, "high": high, "improvement": less, "detail": {"effective": None}}
 
 

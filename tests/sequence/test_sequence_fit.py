@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from made_sequences import lively, some_tokens, tiny_model
 
+from orl.finite import tell
 from orl.sequence import fit
 from orl.sequence.model import SequenceModel, SequenceParams
 from orl.sequence.tokens import TokenStore
@@ -80,7 +81,7 @@ def learning(quick_compiles) -> Fitted:
     params = jax.jit(model.init)(jax.random.key(0), lively(model).discretiser)
     state, nets, metrics = fit.init_fit(model, params), [], []
     for train in [cyclic_store(4)] * 4 + [random_store(4)] * 2:
-        state, found = epoch_fn(state, params, jax.random.key(1), train, cyclic_store(2))
+        state, found, _ = epoch_fn(state, params, jax.random.key(1), train, cyclic_store(2))
         nets.append(jax.tree.map(np.array, state.net))
         metrics.append({name: float(value) for name, value in found.items()})
     return Fitted(epoch_fn, params, nets, metrics, state, traces)
@@ -186,7 +187,7 @@ def test_an_epoch_depends_on_its_key_and_its_number_alone(learning) -> None:
 
     def first(seed: int, number: int = 0) -> tuple[Any, float]:
         state = fit.init_fit(model, learning.params)._replace(epoch=jnp.asarray(number, jnp.int32))
-        state, metrics = learning.epoch_fn(state, learning.params, jax.random.key(seed), train, held)
+        state, metrics, _ = learning.epoch_fn(state, learning.params, jax.random.key(seed), train, held)
         assert int(state.epoch) == number + 1
         return state.net, float(metrics["train_obs"])
 
@@ -214,7 +215,21 @@ def test_bfloat16_trains(learning) -> None:
     """Finite, downwards, and with parameters that stay float32."""
     model = tiny_model(**LEARNER | {"dtype": "bfloat16", "epoch_steps": 60, "warmup_steps": 0})
     epoch_fn, state = jax.jit(fit.make_epoch(model)), fit.init_fit(model, learning.params)
-    state, metrics = epoch_fn(state, learning.params, jax.random.key(0), cyclic_store(4), cyclic_store(2))
+    state, metrics, _ = epoch_fn(state, learning.params, jax.random.key(0), cyclic_store(4), cyclic_store(2))
     assert all(np.isfinite(float(value)) for value in metrics.values())
     assert float(metrics["holdout_reward"]) < 1.0
     assert {leaf.dtype for leaf in jax.tree.leaves(state.net)} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("update", [-1, 0])
+def test_what_is_not_finite_is_named(update: int, learning: Fitted) -> None:
+    """A parameter before any update; a loss, where a parameter that is finite cannot be multiplied."""
+
+    def broken(path: tuple, leaf: jax.Array) -> jax.Array:
+        name = "/".join(str(key.key) for key in path)
+        return leaf.at[1, 2].set(jnp.nan if update < 0 else 3e38) if name.endswith("blocks_0/qkv/kernel") else leaf
+
+    params = learning.params._replace(net=jax.tree_util.tree_map_with_path(broken, learning.params.net))
+    state = fit.init_fit(tiny_model(**LEARNER), params)
+    _, _, onset = learning.epoch_fn(state, learning.params, jax.random.key(1), cyclic_store(4), cyclic_store(2))
+    assert tell(onset) == (0, update, "blocks_0/qkv/kernel" if update < 0 else "loss")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from orl import finite
 from orl.algorithms.base import Algorithm
 from orl.data.buffer import Ring, empty_ring, insert, sample_slots, take
 from orl.data.normalise import Normaliser
@@ -45,7 +46,7 @@ class Schedule(NamedTuple):
     retain_epochs: int = 1
 
 
-Epoch = Callable[[TrainState, Array, TrainData], tuple[TrainState, Metrics]]
+Epoch = Callable[[TrainState, Array, TrainData], tuple[TrainState, Metrics, finite.Onset]]
 
 
 def init_training(
@@ -60,28 +61,42 @@ def init_training(
 
 
 def make_epoch(algorithm: Algorithm, schedule: Schedule) -> Epoch:
-    """(state, key, data) -> (state, metrics), to be jitted, vmapped over seeds or mapped.
+    """(state, key, data) -> (state, metrics, what was not finite), to be jitted, vmapped over seeds or mapped.
 
     The key is the epoch's own, consumed. Data and model are arguments, never constants of the program.
     """
 
-    def epoch(state: TrainState, key: Array, data: TrainData) -> tuple[TrainState, Metrics]:
+    def epoch(state: TrainState, key: Array, data: TrainData) -> tuple[TrainState, Metrics, finite.Onset]:
         rollout_key, update_key = jax.random.split(key)
         ring = state.ring
         metrics: Metrics = {}
         if algorithm.step is not None:
             ring, metrics = _refill(algorithm, schedule, state, rollout_key, data)
 
-        def update(agent: Any, key: Array) -> tuple[Any, Metrics]:
+        rolled = finite.mark(metrics.items())
+
+        def update(agent: Any, key: Array) -> tuple[Any, tuple[Metrics, finite.Marks]]:
             real_key, model_key, agent_key = jax.random.split(key, 3)
             batch = _draw(algorithm, data, ring, real_key, model_key)
-            return algorithm.update(agent_key, agent, batch, data.world)
+            agent, metrics = algorithm.update(agent_key, agent, batch, data.world)
+            return agent, (metrics, update_marks(metrics, agent))
 
-        agent, update_metrics = jax.lax.scan(update, state.agent, jax.random.split(update_key, schedule.updates))
+        keys = jax.random.split(update_key, schedule.updates)
+        agent, (update_metrics, updates) = jax.lax.scan(update, state.agent, keys)
         metrics = metrics | jax.tree.map(jnp.mean, update_metrics)
-        return TrainState(agent, ring), metrics
+        before, after = (finite.mark(finite.arrays(each)) for each in (state.agent, agent))
+        return TrainState(agent, ring), metrics, finite.onset(before, (finite.at_once(rolled), updates), after)
 
     return epoch
+
+
+ACTOR_SIDE = ("actor", "behaviour_distance", "entropy", "alpha", "log_alpha")  # computed after the critics' step
+
+
+def update_marks(metrics: Metrics, agent: Any) -> finite.Marks:
+    """Marks of an update's losses and gradients: the critics' first, for the actor's follow from them."""
+    tensors = [*metrics.items(), *finite.gradients(agent)]
+    return finite.mark(sorted(tensors, key=lambda each: each[0].removeprefix("gradient of ").startswith(ACTOR_SIDE)))
 
 
 def _refill(

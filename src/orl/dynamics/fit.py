@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from orl import finite
 from orl.compilation import small_products
 from orl.data.history import newest_of
 from orl.dynamics.ensemble import Ensemble, EnsembleParams, next_obs_normaliser
-from orl.dynamics.loss import bound_penalty, gaussian_nll, termination_loss, weight_decay
+from orl.dynamics.loss import bound_penalty, member_nll, termination_loss, weight_decay
 from orl.networks import forward
 from orl.types import Array, Metrics, Params, Transition
 
@@ -87,16 +88,20 @@ def init_fit(ensemble: Ensemble, params: EnsembleParams) -> FitState:
     return jax.tree.map(lambda x: jnp.array(x, dtype=x.dtype), state)
 
 
-def make_epoch(ensemble: Ensemble) -> Callable[[FitState, Array, FitData, FitData], tuple[FitState, Metrics]]:
-    """The function (state, root key, train, holdout) -> (state, metrics) of one pass over the bootstrapped rows."""
+def make_epoch(ensemble: Ensemble) -> Callable[..., tuple[FitState, Metrics, finite.Onset]]:
+    """(state, root key, train, holdout) -> (state, metrics, what was not finite): one pass over the bootstrapped rows.
+
+    `train` and `holdout` are `FitData`.
+    """
     config, optimiser = ensemble.config, _optimiser(ensemble)
 
     def loss_fn(
         trainable: Params, params: EnsembleParams, batch: FitData, head_batch: FitData
-    ) -> tuple[Array, Metrics]:
+    ) -> tuple[Array, tuple[Metrics, Array]]:
         params = params._replace(**trainable)
         mean, log_var = ensemble.head(params, params.net, batch.inputs)
-        nll = gaussian_nll(mean, log_var, batch.targets)
+        each = member_nll(mean, log_var, batch.targets)
+        nll = jnp.sum(each)
         loss = nll + weight_decay(params.net, config.weight_decay)
         loss += bound_penalty(params.min_log_var, params.max_log_var, config.bound_weight)
         metrics = {"nll": nll / config.members}
@@ -105,28 +110,32 @@ def make_epoch(ensemble: Ensemble) -> Callable[[FitState, Array, FitData, FitDat
                 _head_logit(ensemble, params, head_batch), head_batch.terminated
             )
             loss += metrics["termination_loss"]
-        return loss, metrics
+        return loss, (metrics, each)
 
-    def epoch(state: FitState, root: Array, train: FitData, holdout: FitData) -> tuple[FitState, Metrics]:
+    def epoch(state: FitState, root: Array, train: FitData, holdout: FitData) -> tuple[FitState, Metrics, finite.Onset]:
         batches = _epoch_batches(config.members, config.batch_size, train.targets.shape[0], root, state.epoch)
 
-        def update(carry: tuple[EnsembleParams, optax.OptState], rows: Array) -> tuple[tuple, Metrics]:
+        def update(carry: tuple[EnsembleParams, optax.OptState], rows: Array) -> tuple[tuple, Any]:
             params, opt_state = carry
             batch = jax.tree.map(lambda x: x[rows[:-1]], train)  # the last line of rows is the head's: no bootstrap
             head_batch = jax.tree.map(lambda x: x[rows[-1]], train)
-            grads, metrics = jax.grad(loss_fn, has_aux=True)(_trainable(params), params, batch, head_batch)
+            grads, (metrics, nll) = jax.grad(loss_fn, has_aux=True)(_trainable(params), params, batch, head_batch)
             updates, opt_state = optimiser.update(grads, opt_state)
-            return (params._replace(**optax.apply_updates(_trainable(params), updates)), opt_state), metrics
+            params = params._replace(**optax.apply_updates(_trainable(params), updates))
+            return (params, opt_state), (metrics, _update_marks(metrics, nll, grads))
 
-        (params, opt_state), metrics = jax.lax.scan(update, (state.params, state.opt_state), batches)
+        before = _state_marks(state)
+        (params, opt_state), (metrics, marks) = jax.lax.scan(update, (state.params, state.opt_state), batches)
         metrics = jax.tree.map(jnp.mean, metrics)
         state = state._replace(params=params, opt_state=opt_state, epoch=state.epoch + 1)
-        return _keep_best(ensemble, state, holdout, metrics)
+        state, metrics = _keep_best(ensemble, state, holdout, metrics)
+        after = finite.join(_state_marks(state), finite.mark(finite.short(metrics)))
+        return state, metrics, finite.onset(before, (marks,), after)
 
     return epoch
 
 
-def compiled_epoch(ensemble: Ensemble, *, donate: bool = True) -> Callable[..., tuple[FitState, Metrics]]:
+def compiled_epoch(ensemble: Ensemble, *, donate: bool = True) -> Callable[..., tuple[FitState, Metrics, finite.Onset]]:
     """`make_epoch` as a program; it takes the state's buffers over unless `donate` is false."""
     options = small_products()
     return jax.jit(make_epoch(ensemble), donate_argnums=0 if donate else (), compiler_options=options)
@@ -140,6 +149,26 @@ def finish_fit(ensemble: Ensemble, state: FitState) -> EnsembleParams:
 
 def _optimiser(ensemble: Ensemble) -> optax.GradientTransformation:
     return optax.adam(ensemble.config.learning_rate)
+
+
+def _update_marks(metrics: Metrics, nll: Array, grads: Params) -> finite.Marks:
+    """Marks of an update: the members' losses [E], the others', then the gradients, the members' one by one."""
+    shared = {name: grads[name] for name in grads if name != "net"}
+    return finite.join(
+        finite.mark_members([("nll", nll)]),
+        finite.mark((name, loss) for name, loss in metrics.items() if name != "nll"),
+        finite.mark_members(finite.short(grads["net"], "gradient of ")),
+        finite.mark(finite.short(shared, "gradient of ")),
+    )
+
+
+def _state_marks(state: FitState) -> finite.Marks:
+    """Marks of all parameters and of Adam's moments; what is stacked over members is named by member."""
+    return finite.join(
+        finite.mark_members(finite.arrays(state.params.net)),
+        finite.mark(finite.arrays(state.params._replace(net=()))),
+        finite.mark(finite.arrays(state.opt_state)),
+    )
 
 
 def _trainable(params: EnsembleParams) -> dict[str, Params]:

@@ -19,12 +19,17 @@ def soft_clamp(log_var: Array, low: Array, high: Array) -> Array:
     return low + jax.nn.softplus(log_var - low)
 
 
-def gaussian_nll(mean: Array, log_var: Array, target: Array) -> Array:
-    """Sum over members of the mean over rows and dimensions of (mean - y)^2 exp(-log_var) + log_var.
+def member_nll(mean: Array, log_var: Array, target: Array) -> Array:
+    """[E] mean over rows and dimensions of (mean - y)^2 exp(-log_var) + log_var; all [E, B, D].
 
-    Twice the Gaussian negative log-likelihood without its constant, as in the official code; all [E, B, D].
+    Twice the Gaussian negative log-likelihood without its constant, as in the official code.
     """
-    return jnp.sum(jnp.mean((mean - target) ** 2 * jnp.exp(-log_var) + log_var, axis=(1, 2)))
+    return jnp.mean((mean - target) ** 2 * jnp.exp(-log_var) + log_var, axis=(1, 2))
+
+
+def gaussian_nll(mean: Array, log_var: Array, target: Array) -> Array:
+    """Sum over members of their `member_nll`."""
+    return jnp.sum(member_nll(mean, log_var, target))
 
 
 def bound_penalty(low: Array, high: Array, weight: float) -> Array:

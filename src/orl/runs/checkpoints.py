@@ -18,7 +18,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from orl.documents import brief, parse_json
-from orl.errors import DataError
+from orl.errors import DataError, is_out_of_memory
 from orl.files import (
     TEMPORARY,
     publish_folder,
@@ -207,6 +207,8 @@ def _restore(orbax: ocp.Checkpointer, folder: Path, step: int, templates: Mappin
             restored = orbax.restore(folder / str(step), args=ocp.args.Composite(**arguments))
         return {name: restored[name] for name in templates}
     except Exception as error:  # what Orbax and TensorStore raise over damaged files is of no one kind
+        if is_out_of_memory(error):
+            raise
         what = _difference(folder / str(step), templates) or _first_line(error)
         raise DataError(
             f"cannot restore checkpoint {step} in {folder}: {what}; delete that step's folder to go on"

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import numpy as np
-
-from orl.errors import DivergedError, Interrupted
+from orl.errors import Interrupted
+from orl.finite import Onset, tell
 from orl.runs.checkpoints import Checkpoints
 from orl.runs.directory import RunDirectory
+from orl.runs.divergence import divergence, scale_entry
 from orl.runs.interrupt import stop_requested
 from orl.runs.reporter import Reporter
 
@@ -23,19 +23,22 @@ class Fit:
     """What `run_epochs` repeats.
 
     Attributes:
-        title: said while it runs. total: epochs at most. epoch: state -> (state, metrics), compiled.
+        title: said while it runs. total: epochs at most. updates: in an epoch. config: of the run.
+        epoch: state -> (state, metrics, what was not finite), compiled.
         done: whether a state needs no further epoch. items: what a checkpoint holds, "state" among it.
-        shown: the metrics worth showing. advice: what to try when a metric is not finite.
+        shown: the metrics worth showing. largest_reward: of the data, in absolute value.
         checkpoint_every: epochs between checkpoints.
     """
 
     title: str
     total: int
-    epoch: Callable[[Any], tuple[Any, Mapping[str, Any]]]
+    updates: int
+    config: Any
+    epoch: Callable[[Any], tuple[Any, Mapping[str, Any], Onset]]
     done: Callable[[Any], bool]
     items: Callable[[Any], Mapping[str, Any]]
     shown: Callable[[Mapping[str, float]], Mapping[str, float]]
-    advice: str
+    largest_reward: float
     checkpoint_every: int
 
 
@@ -43,9 +46,18 @@ def run_epochs(run: RunDirectory, fit: Fit, state: State, reporter: Reporter) ->
     """Go on from the newest checkpoint, else from `state`, until done; returns the last state.
 
     Raises:
-        DivergedError: a metric is not finite. Interrupted: SIGINT or SIGTERM came, after a checkpoint.
+        Divergence: a tensor is not finite. Interrupted: SIGINT or SIGTERM came, after a checkpoint.
     """
     checkpoints = Checkpoints(run.checkpoints)
+    try:
+        return _run_from_checkpoint(run, fit, state, reporter, checkpoints)
+    finally:
+        checkpoints.close()
+
+
+def _run_from_checkpoint(
+    run: RunDirectory, fit: Fit, state: State, reporter: Reporter, checkpoints: Checkpoints
+) -> State:
     latest = checkpoints.latest()
     if latest is not None:
         state = checkpoints.restore(latest, state=state)["state"]
@@ -61,23 +73,19 @@ def run_epochs(run: RunDirectory, fit: Fit, state: State, reporter: Reporter) ->
             if done or stopping() or epoch % fit.checkpoint_every == 0:
                 checkpoints.save(epoch, fit.items(state))
             if stopping() and not done:
-                checkpoints.close()
                 run.update(status="interrupted")
                 raise Interrupted(f"stopped at epoch {epoch}; the same command goes on from there")
-    checkpoints.close()
     reporter.finish()
     return state
 
 
 def _one_epoch(run: RunDirectory, fit: Fit, state: Any, epoch: int, reporter: Reporter) -> Any:
     started = time.perf_counter()
-    state, metrics = fit.epoch(state)
+    state, metrics, onset = fit.epoch(state)
     row: Mapping[str, float] = {key: float(value) for key, value in metrics.items()}
-    if not all(np.isfinite(value) for value in row.values()):
-        names = ", ".join(key for key, value in row.items() if not np.isfinite(value))
-        run.update(status="diverged")
-        raise DivergedError(f"the fit diverged in epoch {epoch}: {names} not finite; {fit.advice}")
-    run.append("metrics.jsonl", {"step": epoch, **row})
+    if found := tell(onset):
+        raise divergence(found, epoch, fit.updates, fit.config, fit.largest_reward)
+    run.append("metrics.jsonl", {"step": epoch, **row, **scale_entry(run)})
     run.append("timings.jsonl", {"step": epoch, "seconds": time.perf_counter() - started})
     reporter.advance(epoch, fit.shown(row))
     return state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from orl.runs.checkpoints import read_latest
 from orl.runs.claim import claimed
 from orl.runs.config import SequenceRunConfig
 from orl.runs.directory import RunDirectory, check_folder, is_finished, load_run, open_run, settings_of
+from orl.runs.divergence import OnDivergence, lowered, with_rollback
 from orl.runs.epochs import Fit, run_epochs
 from orl.runs.fits import fit_document
 from orl.runs.loading import transitions
@@ -53,13 +55,17 @@ def fit_sequence(
     *,
     presets: list[Preset] | None = None,
     force: bool = False,
+    on_divergence: OnDivergence = "stop",
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """Fit a sequence model and return the JSON document; goes on where an earlier call stopped.
 
+    Args:
+        on_divergence: "rollback" goes back to the last good checkpoint, and on at a tenth of the learning rate, once.
+
     Raises:
         UsageError: the folder holds another run, is in use or cannot be written to, or the memory is too small.
-        DivergedError: a loss became non-finite. Interrupted: SIGINT or SIGTERM came; the same call goes on from the
+        DivergedError: something was not finite. Interrupted: SIGINT or SIGTERM came; the same call goes on from the
         checkpoint.
     """
     reporter = reporter or Reporter()
@@ -67,18 +73,37 @@ def fit_sequence(
     model = SequenceModel(config.model, dataset.spec.obs_dim, dataset.spec.action_dim)
     details = run_details(dataset, presets or []) | {"seeds": [config.seed]}
     check_folder(path, KIND, config, dataset_identity(dataset), force=force)
-    work = force or not is_finished(path)
-    if work:
-        sequence_plan(dataset, config).refuse_if_too_large()
-    with claimed(path, work):
+    plan = sequence_plan(dataset, config) if force or not is_finished(path) else None
+    if plan is not None:
+        plan.refuse_if_too_large()
+    with claimed(path, plan is not None):
         run = open_run(path, KIND, config, dataset_identity(dataset), details, force=force)
-        if not run.finished:
-            params, stores, root = _prepare(dataset, config, model, reporter)
-            state = _run_epochs(run, model, params, root, stores, reporter)
-            fitted = finish_fit(model, params, state)
-            result = {"holdout": holdout_report(model, fitted, *stores), "epochs": int(state.epoch)}
+        if plan is not None and not run.finished:
+            with plan.explained():
+                result = _fit(run, dataset, config, model, on_divergence, reporter)
             run.update(status="finished", result=result, seconds=time.perf_counter() - began)
     return fit_document(run)
+
+
+def _fit(
+    run: RunDirectory,
+    dataset: Dataset,
+    config: SequenceRunConfig,
+    model: SequenceModel,
+    on_divergence: OnDivergence,
+    reporter: Reporter,
+) -> dict[str, Any]:
+    """Fit what is left to fit, and judge it: the result for run.json."""
+    params, stores, root = _prepare(dataset, config, model, reporter)
+    largest = float(np.abs(dataset.reward).max())
+
+    def go_on(scale: float) -> FitState:
+        fit = _epochs_of(model, lowered(config, scale), params, root, stores, largest)
+        return run_epochs(run, fit, init_fit(model, params), reporter)
+
+    state = with_rollback(run, on_divergence, CHECKPOINT_EPOCHS, reporter, go_on)
+    fitted = finish_fit(model, params, state)
+    return {"holdout": holdout_report(model, fitted, *stores), "epochs": int(state.epoch)}
 
 
 def _prepare(
@@ -167,25 +192,27 @@ def load_sequence(path: str | Path) -> FittedSequence:
     return FittedSequence(model, items["model"], run.path)
 
 
-def _run_epochs(
-    run: RunDirectory,
+def _epochs_of(
     model: SequenceModel,
+    config: SequenceRunConfig,
     params: SequenceParams,
     root: jax.Array,
     stores: tuple[TokenStore, TokenStore],
-    reporter: Reporter,
-) -> FitState:
-    epoch_fn = jax.jit(make_epoch(model), donate_argnums=0)
-    fit = Fit(
-        title=f"fitting the {'transformer' if model.config.arch == 'gpt' else 'LSTM'}",
-        total=model.config.epochs,
+    largest_reward: float,
+) -> Fit:
+    """The epochs of a fit at the learning rate of `config`."""
+    epoch_fn = jax.jit(make_epoch(replace(model, config=config.model)), donate_argnums=0)
+    return Fit(
+        title=f"fitting the {'transformer' if config.model.arch == 'gpt' else 'LSTM'}",
+        total=config.model.epochs,
+        updates=config.model.epoch_steps,
+        config=config,
         epoch=lambda state: epoch_fn(state, params, root, *stores),
         done=lambda state: False,
         items=lambda state: {"state": state, "model": finish_fit(model, params, state)},
         shown=lambda row: (
             {name: row[f"holdout_{name}"] for name in ("obs", "action", "value")} | {"best": row["best_loss"]}
         ),
-        advice="try a lower model.learning_rate or --set model.dtype=float32",
+        largest_reward=largest_reward,
         checkpoint_every=CHECKPOINT_EPOCHS,
     )
-    return run_epochs(run, fit, init_fit(model, params), reporter)

@@ -50,6 +50,7 @@ def fit_document(run: RunDirectory, **more: Any) -> dict[str, Any]:
         "kind": record["kind"],
         "dataset": record["dataset"],
         "presets": record["presets"],
+        "rollback": record.get("rollback"),
         "seconds": record["seconds"],
         "versions": versions(),
         **more,

@@ -42,7 +42,8 @@ def _heard(estimates: dict[str, Estimate], model: bool) -> dict[str, Estimate]:
 
 def _estimate(name: str, part: Document, detail: Document) -> Estimate:
     """An estimate out of plain values; what is None was no number."""
-    low = -math.inf if part["low"] is None else part["low"]
+    low, least = (-math.inf if part.get(key) is None else part[key] for key in ("low", "least"))
     high = math.inf if part["high"] is None else part["high"]
     value = math.nan if part["value"] is None else part["value"]
-    return Estimate(name, value, low, high, {key: number for key, number in detail.items() if number is not None})
+    numbers = {key: number for key, number in detail.items() if number is not None}
+    return Estimate(name, value, low, high, numbers, least)

@@ -117,7 +117,7 @@ def behaviour_document(log: JudgedLog) -> dict[str, Any]:
 
 def found_document(found: Found) -> dict[str, Any]:
     """One method's estimate, its difference to the behaviour, and its further numbers."""
-    improvement = interval_document(found.improvement)
+    improvement = interval_document(found.improvement) | {"least": finite(found.improvement.least)}
     detail = {name: finite(value) for name, value in found.value.detail.items()}
     return interval_document(found.value) | {"improvement": improvement, "detail": detail}
 

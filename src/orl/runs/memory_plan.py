@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import jax
 import numpy as np
 
-from orl.errors import UsageError
+from orl.errors import UsageError, is_out_of_memory
 from orl.runs import machine
 
 Place = Literal["host", "device"]
@@ -81,7 +82,19 @@ class MemoryPlan:
             if not account.fits and account.available is not None:
                 raise UsageError(self._refusal(account, account.available))
 
-    def _refusal(self, account: Account, available: int) -> str:
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Inside the block, running out of memory becomes a UsageError that says what was planned and what to lower."""
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:  # jax raises the latter
+            if not is_out_of_memory(error):
+                raise
+            # of several memories, the fullest by the plan
+            account = max(self.accounts(), key=lambda each: each.needed / each.available if each.available else 0.0)
+            raise UsageError(f"out of memory: {self._refusal(account, account.available)}") from None
+
+    def _refusal(self, account: Account, available: int | None) -> str:
         by_size = sorted(account.lines, key=self.total, reverse=True)
         largest = by_size[0]
         hints = list(dict.fromkeys(name for line in by_size for name in line.lower.split(", ") if name))
@@ -89,7 +102,8 @@ class MemoryPlan:
             hints.append("the number of seeds")
         return (
             f"{self.work} needs about {size(account.needed)}, {size(self.total(largest))} of it for {largest.name}; "
-            f"{account.name} has {size(available)}" + (f"; lower {', '.join(hints)}" if hints else "")
+            f"{account.name} has {'an unknown amount' if available is None else size(available)}"
+            + (f"; lower {', '.join(hints)}" if hints else "")
         )
 
     def document(self) -> dict[str, Any]:

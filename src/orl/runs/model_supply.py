@@ -18,6 +18,7 @@ from orl.files import TEMPORARY, publish_folder, saving
 from orl.locking import LOCK
 from orl.runs.config import FitRunConfig, PolicyRunConfig, SequenceRunConfig
 from orl.runs.directory import load_run
+from orl.runs.divergence import OnDivergence
 from orl.runs.fit_model import FittedModel, fit_model, load_model
 from orl.runs.fit_sequence import FittedSequence, fit_sequence, load_sequence
 from orl.runs.fits import find_fit, fit_path
@@ -25,11 +26,16 @@ from orl.runs.reporter import Reporter
 
 
 def model_for(
-    dataset: Dataset, config: PolicyRunConfig, root: Path, model: str | Path | None, reporter: Reporter
+    dataset: Dataset,
+    config: PolicyRunConfig,
+    root: Path,
+    model: str | Path | None,
+    reporter: Reporter,
+    on_divergence: OnDivergence = "stop",
 ) -> FittedModel:
     """The ensemble for a policy: named, found or fitted."""
     fit_config = FitRunConfig(config.dataset, config.model_seed, config.model, config.history)
-    fitted = supply_model(dataset, fit_config, root, model, "ensemble", reporter)
+    fitted = supply_model(dataset, fit_config, root, model, "ensemble", reporter, on_divergence)
     assert isinstance(fitted, FittedModel)
     return fitted
 
@@ -47,6 +53,7 @@ def supply_model(
     model: str | Path | None,
     kind: str,
     reporter: Reporter,
+    on_divergence: OnDivergence = "stop",
 ) -> FittedModel | FittedSequence:
     """The model of `kind` named by `model`, found below `root` for exactly these settings and data, or fitted there.
 
@@ -61,7 +68,7 @@ def supply_model(
     if found is None:
         found = fit_path(kind, root, dataset, config)
         reporter.message(f"no {kind} fitted for this dataset and these settings: fitting one into {found}")
-        fit(dataset, config, found, reporter=reporter)
+        fit(dataset, config, found, on_divergence=on_divergence, reporter=reporter)
     else:
         reporter.message(f"using the {kind} in {found}")
     return load(found)
@@ -110,8 +117,11 @@ def keep_model(fitted: FittedModel | FittedSequence, target: Path) -> None:
     keep_run(fitted.path, target)
 
 
-def keep_run(source: Path, target: Path) -> None:
+def keep_run(source: Path, target: Path, *without: str) -> None:
     """Copy a run into another one, without its training state and its evaluations.
+
+    Args:
+        without: names of further files and folders to leave out, wherever they are.
 
     Raises:
         DataError: the run holds a link, which would bring a file from elsewhere into the copy.
@@ -120,7 +130,7 @@ def keep_run(source: Path, target: Path) -> None:
         return
     _refuse_links(source)
     temporary = target.with_name(f"{TEMPORARY}{target.name}")
-    left_out = shutil.ignore_patterns("state", "timings.jsonl", "eval", LOCK, f"{TEMPORARY}*")
+    left_out = shutil.ignore_patterns("state", "timings.jsonl", "eval", LOCK, f"{TEMPORARY}*", *without)
     with saving(target):
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.copytree(source, temporary, ignore=left_out)

@@ -17,6 +17,7 @@ from orl.data.history import with_history
 from orl.data.normalise import Normaliser
 from orl.dynamics.ensemble import EnsembleParams
 from orl.errors import UsageError
+from orl.finite import Onset
 from orl.runs.config import PolicyRunConfig
 from orl.runs.ensembles import ensemble_for
 from orl.runs.loading import LoadedData
@@ -27,11 +28,12 @@ MOST_ROWS = 2**31 - 1
 
 
 class Program(NamedTuple):
-    """An algorithm built for a run, and (states, keys, data) -> (states, metrics), all with a leading seed axis S."""
+    """An algorithm built for a run, and its epoch, compiled: (states, keys, data) -> (states, metrics, what was
+    not finite), all with a leading seed axis S."""
 
     algorithm: Algorithm
     schedule: Schedule
-    epoch_fn: Callable[[TrainState, jax.Array, TrainData], tuple[TrainState, dict]]
+    epoch_fn: Callable[[TrainState, jax.Array, TrainData], tuple[TrainState, dict, Onset]]
 
 
 def program_of(config: PolicyRunConfig, dataset: Dataset, schedule: Schedule | None = None) -> Program:

@@ -53,6 +53,12 @@ class _Result:
 
 
 @dataclass
+class _Rollback:
+    epoch: Count
+    learning_rate_scale: Annotated[float, Field(gt=0)]
+
+
+@dataclass
 class _Entries:
     kind: str = ""
     status: str = ""
@@ -64,6 +70,7 @@ class _Entries:
     seconds: float | None = None
     dataset: _Data | None = None
     result: _Result | None = None
+    rollback: _Rollback | None = None
 
 
 class Record(dict[str, Any]):

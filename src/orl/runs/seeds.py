@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -52,8 +53,8 @@ def epoch_keys(keys: jax.Array, epoch: int) -> jax.Array:
     return jax.vmap(lambda key: jax.random.fold_in(key, epoch))(keys)
 
 
-def over_seeds(epoch: Epoch, seeds: int, axis: str) -> Callable[..., tuple[TrainState, dict]]:
-    """(states, keys, data) -> (states, metrics), all with a leading seed axis S: the epoch of every seed, compiled.
+def over_seeds(epoch: Epoch, seeds: int, axis: str) -> Callable[..., Any]:
+    """(states, keys, data) -> (states, metrics, what was not finite), all with a leading seed axis S, compiled.
 
     "vmap" batches the seeds in one program, which is faster and rounds differently. "map" (and a single seed) runs the
     one-seed program seed by seed, so its bits do not depend on how many seeds there are: were the loop over seeds
@@ -63,7 +64,7 @@ def over_seeds(epoch: Epoch, seeds: int, axis: str) -> Callable[..., tuple[Train
     if axis == "vmap" and seeds > 1:
         return jax.jit(jax.vmap(epoch, in_axes=(0, 0, None)), donate_argnums=0)
 
-    def epoch_of_one_seed(states: TrainState, keys: jax.Array, data: TrainData) -> tuple[TrainState, dict]:
+    def epoch_of_one_seed(states: TrainState, keys: jax.Array, data: TrainData) -> Any:
         result = epoch(jax.tree.map(lambda leaf: leaf[0], states), keys[0], data)
         return jax.tree.map(lambda leaf: leaf[None], result)
 
@@ -71,7 +72,7 @@ def over_seeds(epoch: Epoch, seeds: int, axis: str) -> Callable[..., tuple[Train
     if seeds == 1:
         return one_seed
 
-    def run(states: TrainState, keys: jax.Array, data: TrainData) -> tuple[TrainState, dict]:
+    def run(states: TrainState, keys: jax.Array, data: TrainData) -> Any:
         rows = [slice(index, index + 1) for index in range(seeds)]
         results = [one_seed(jax.tree.map(lambda leaf, row=row: leaf[row], states), keys[row], data) for row in rows]
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *results)

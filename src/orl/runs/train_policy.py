@@ -32,6 +32,7 @@ from orl.runs.directory import (
     slug,
     versions,
 )
+from orl.runs.divergence import OnDivergence, lowered, with_rollback
 from orl.runs.evaluate import usable_environment
 from orl.runs.fit_model import FittedModel
 from orl.runs.initial_policy import InitialPolicy, begin_at, initial_policy
@@ -76,6 +77,7 @@ def train_policy(
     presets: list[Preset] | None = None,
     penalty_share: float | None = None,
     force: bool = False,
+    on_divergence: OnDivergence = "stop",
     simulator: bool = True,
     trust_env: bool = False,
     reporter: Reporter | None = None,
@@ -89,13 +91,15 @@ def train_policy(
             copy in its own folder.
         penalty_share: take the penalty from the model's held-out rows instead of the settings, so that it covers the
             model's error on this share of them (usually `calibration.SHARE`). A run that goes on keeps its own.
+        on_divergence: "rollback" goes back to the last good checkpoint, and on at a tenth of the learning rates, once;
+            in the fit of a model too.
         simulator: whether to play episodes on the way and at the end, where the log's environment can be made.
         trust_env: make it as recorded, even where that runs code which the log names.
 
     Raises:
         UsageError: the folder holds another run, is in use or cannot be written to, the memory is too small, the
         algorithm has no such penalty, or `init` has other networks. DataError: the model or `init` belongs to another
-        dataset, or no penalty covers that share. DivergedError: a loss became non-finite. Interrupted: SIGINT or
+        dataset, or no penalty covers that share. DivergedError: something was not finite. Interrupted: SIGINT or
         SIGTERM came.
     """
     reporter = reporter or Reporter()
@@ -114,15 +118,15 @@ def train_policy(
         init = path / INIT
     initial = None if init is None else initial_policy(dataset, config, init)
     program = program_of(config, dataset)
-    work = force or not is_finished(path)
-    if work:
-        policy_plan(dataset, config, program).refuse_if_too_large()
-    with claimed(path, work):  # before a model is fitted for it, and until it is done
+    plan = policy_plan(dataset, config, program) if force or not is_finished(path) else None
+    if plan is not None:
+        plan.refuse_if_too_large()
+    with claimed(path, plan is not None):  # before a model is fitted for it, and until it is done
         fitted = None
         if ALGORITHMS[config.algorithm].needs_model:
             if model is None and not force and (path / "model" / "run.json").exists():
                 model = path / "model"
-            fitted = model_for(dataset, config, root, model, reporter)
+            fitted = model_for(dataset, config, root, model, reporter, on_divergence)
         if penalty_share is not None and fitted is not None and figures is None:
             figures = calibrated_penalty(dataset, config, fitted, penalty_share, reporter)
             config = with_penalty(config, figures)
@@ -136,13 +140,20 @@ def train_policy(
         identity = dataset_identity(dataset) | {"model": model_identity(fitted)}
         identity |= {"init": initial and params_digest(initial.params)}
         run = open_run(path, KIND, config, identity, details, force=force)
-        if not run.finished:
+        if plan is not None and not run.finished:
             if fitted is not None:
                 keep_model(fitted, run.path / "model")
             if initial is not None:
                 keep_run(initial.path, run.path / INIT)
             env = usable_environment(run, reporter, trust_env) if simulator else None
-            _train(_prepare(run, dataset, config, program, fitted, initial, env, reporter))
+
+            def go_on(scale: float) -> None:
+                used = lowered(config, scale)
+                ours = program if scale == 1.0 else program_of(used, dataset)
+                _train(_prepare(run, dataset, used, ours, fitted, initial, env, reporter))
+
+            with plan.explained():
+                with_rollback(run, on_divergence, config.train.checkpoint_every, reporter, go_on)
     return document(run)
 
 
@@ -176,6 +187,8 @@ def document(run: RunDirectory) -> dict[str, Any]:
         "presets": record["presets"],
         "began_as": record.get("began_as"),
         "penalty": record.get("penalty"),
+        "rollback": record.get("rollback"),
+        "value_warning": record.get("value_warning"),
         "seconds": record["seconds"],
         "versions": versions(),
         **{key: value for key, value in record["result"].items() if key != "algorithm"},
@@ -217,14 +230,31 @@ def _prepare(
         best_return=np.full(len(config.seeds), -np.inf, np.float32),
         env=env,
         reporter=reporter,
+        largest_reward=float(np.abs(dataset.reward).max()),
     )
 
 
 def _train(training: Training) -> None:
     """Run the epochs that are left, then evaluate and close the record."""
+    began, checkpoints = time.perf_counter(), Checkpoints(training.run.checkpoints)
+    try:
+        rate = _epochs(training, checkpoints)
+    finally:
+        checkpoints.close()
+    training.reporter.finish()
+    config = training.config
+    # the first epoch of a process compiles: its time is not a rate
+    steady = float(np.median(rate[1:] or rate)) if rate else 0.0
+    result: dict[str, Any] = {"algorithm": config.algorithm, "steps": config.train.epochs * config.train.epoch_steps}
+    result["updates_per_second"] = config.train.epoch_steps * len(config.seeds) / steady if steady else None
+    if training.env is not None:
+        result |= _final_score(training)
+    training.run.update(status="finished", result=result, seconds=time.perf_counter() - began)
+
+
+def _epochs(training: Training, checkpoints: Checkpoints) -> list[float]:
+    """The epochs that are left, with their checkpoints; the seconds of each."""
     run, config, reporter = training.run, training.config, training.reporter
-    began = time.perf_counter()
-    checkpoints = Checkpoints(run.checkpoints)
     first = restore(training, checkpoints)
     run.rewind(first * config.train.epoch_steps)
     reporter.start(f"training {config.algorithm}", config.train.epochs, "epochs", first)
@@ -236,18 +266,9 @@ def _train(training: Training) -> None:
             if last or stopping() or epoch % config.train.checkpoint_every == 0:
                 save(training, checkpoints, epoch)
             if stopping() and not last:
-                checkpoints.close()
                 run.update(status="interrupted")
                 raise Interrupted(f"stopped after {epoch} of {config.train.epochs} epochs; the same command goes on")
-    checkpoints.close()
-    reporter.finish()
-    # the first epoch of a process compiles: its time is not a rate
-    steady = float(np.median(rate[1:] or rate)) if rate else 0.0
-    result: dict[str, Any] = {"algorithm": config.algorithm, "steps": config.train.epochs * config.train.epoch_steps}
-    result["updates_per_second"] = config.train.epoch_steps * len(config.seeds) / steady if steady else None
-    if training.env is not None:
-        result |= _final_score(training)
-    run.update(status="finished", result=result, seconds=time.perf_counter() - began)
+    return rate
 
 
 def _final_score(training: Training) -> dict[str, Any]:

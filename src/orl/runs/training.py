@@ -13,14 +13,16 @@ import numpy as np
 from orl.algorithms.base import Algorithm
 from orl.algorithms.epoch import TrainData, TrainState
 from orl.data.episodes import Dataset
-from orl.errors import DivergedError
 from orl.evaluation.episodes import EnvSpec
+from orl.finite import Onset, tell
 from orl.runs.checkpoints import Checkpoints
 from orl.runs.config import PolicyRunConfig
 from orl.runs.directory import RunDirectory
+from orl.runs.divergence import divergence, scale_entry
 from orl.runs.evaluate import play
 from orl.runs.reporter import Reporter
 from orl.runs.seeds import epoch_keys, seed_keys
+from orl.runs.value_warning import beyond_rewards
 from orl.types import Params
 
 TRAINING_EVAL_SEED = 1_000_000  # start states seen while training are not those of `orl evaluate`
@@ -28,42 +30,47 @@ TRAINING_EVAL_SEED = 1_000_000  # start states seen while training are not those
 
 @dataclass
 class Training:
-    """The parts of a run that is under way. Arrays of `state` and `best` have a leading seed axis S."""
+    """The parts of a run that is under way. Arrays of `state` and `best` have a leading seed axis S.
+
+    `config` is what trains, after a rollback at lower rates. `largest_reward` is the data's, in absolute value.
+    """
 
     run: RunDirectory
     config: PolicyRunConfig
     dataset: Dataset
     algorithm: Algorithm
-    epoch_fn: Callable[[TrainState, jax.Array, TrainData], tuple[TrainState, dict]]
+    epoch_fn: Callable[[TrainState, jax.Array, TrainData], tuple[TrainState, dict, Onset]]
     data: TrainData
     state: TrainState
     best: Params
     best_return: np.ndarray
     env: EnvSpec | None
     reporter: Reporter
+    largest_reward: float
 
 
 def one_epoch(training: Training, epoch: int) -> float:
-    """One epoch of every seed: run, check, log, evaluate when due. Returns its seconds without evaluation."""
+    """One epoch of every seed: run, check, log, evaluate when due. Returns its seconds without evaluation.
+
+    Raises:
+        Divergence: a tensor was not finite.
+    """
     config, run = training.config, training.run
     step = epoch * config.train.epoch_steps
     started = time.perf_counter()
     keys = epoch_keys(seed_keys(config.seeds), epoch)
-    training.state, metrics = training.epoch_fn(training.state, keys, training.data)
+    training.state, metrics, onset = training.epoch_fn(training.state, keys, training.data)
     rows = {name: np.asarray(value, np.float64) for name, value in metrics.items()}
     seconds = time.perf_counter() - started
-    for name, values in rows.items():
-        if not np.isfinite(values).all():
-            seed = config.seeds[int(np.argmin(np.isfinite(values)))]
-            run.update(status="diverged")
-            raise DivergedError(
-                f"training diverged by step {step}: {name} of seed {seed} is not finite; the checkpoints in {run.path}"
-                f" are kept; try lower learning rates{' or rollout_length' if training.algorithm.step else ''} in agent"
-            )
+    if found := tell(onset):
+        seed = config.seeds[found.row]
+        raise divergence(found, epoch, config.train.epoch_steps, config, training.largest_reward, seed)
     evaluation = _evaluate_if_due(training, epoch)
     for index, seed in enumerate(config.seeds):
         row = {name: float(values[index]) for name, values in rows.items()}
-        run.append("metrics.jsonl", {"step": step, "seed": seed, **row, **{k: v[index] for k, v in evaluation.items()}})
+        extra = scale_entry(run) | beyond_rewards(run, config, training.largest_reward, step, seed, row)
+        extra |= {name: values[index] for name, values in evaluation.items()}
+        run.append("metrics.jsonl", {"step": step, "seed": seed, **row, **extra})
     run.append("timings.jsonl", {"step": step, "seconds": seconds})
     shown: Mapping[str, float] = {name: float(values.mean()) for name, values in rows.items()}
     shown = {name: shown[name] for name in ("critic_loss", "actor_loss", "q") if name in shown}
@@ -109,10 +116,6 @@ def restore(training: Training, checkpoints: Checkpoints) -> int:
 
 def save(training: Training, checkpoints: Checkpoints, epoch: int) -> None:
     policy = training.algorithm.policy(training.state.agent)
-    if not all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(policy)):
-        # metrics are means from before each update, so the last one can break the parameters unseen
-        training.run.update(status="diverged")
-        raise DivergedError(f"a policy parameter is not finite after epoch {epoch}; earlier checkpoints are kept")
     evaluated = np.isfinite(training.best_return).all()
     checkpoints.save(
         epoch,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+from orl import finite
 from orl.sequence.config import TransformerConfig
 from orl.sequence.layout import KINDS, Layout
 from orl.sequence.model import SequenceModel, SequenceParams
@@ -82,8 +83,8 @@ def init_fit(model: SequenceModel, params: SequenceParams) -> FitState:
     return jax.tree.map(lambda x: jnp.array(x, dtype=x.dtype), state)  # copies: epochs donate the state
 
 
-def make_epoch(model: SequenceModel) -> Callable[..., tuple[FitState, Metrics]]:
-    """The function (state, discretiser, root key, train, holdout) -> (state, metrics) of `epoch_steps` updates.
+def make_epoch(model: SequenceModel) -> Callable[..., tuple[FitState, Metrics, finite.Onset]]:
+    """(state, discretiser, root key, train, holdout) -> (state, metrics, what was not finite): `epoch_steps` updates.
 
     `train` and `holdout` are `TokenStore`s. The key is folded with the epoch's number.
     """
@@ -91,15 +92,16 @@ def make_epoch(model: SequenceModel) -> Callable[..., tuple[FitState, Metrics]]:
 
     def epoch(
         state: FitState, params: SequenceParams, root: Array, train: TokenStore, holdout: TokenStore
-    ) -> tuple[FitState, Metrics]:
-        def update(carry: tuple[Params, optax.OptState], key: Array) -> tuple[tuple, tuple[Array, Array]]:
+    ) -> tuple[FitState, Metrics, finite.Onset]:
+        def update(carry: tuple[Params, optax.OptState], key: Array) -> tuple[tuple, Any]:
             net, opt_state = carry
             grads, sums = _gradient(model, params._replace(net=net), train, key)
             updates, opt_state = optim.update(grads, opt_state, net)
-            return (optax.apply_updates(net, updates), opt_state), sums
+            marks = finite.mark([("loss", sums[0]), *finite.short(grads, "gradient of ")])
+            return (optax.apply_updates(net, updates), opt_state), (sums, marks)
 
         keys = jax.random.split(jax.random.fold_in(root, state.epoch), config.epoch_steps)
-        (net, opt_state), (sums, counts) = jax.lax.scan(update, (state.net, state.opt_state), keys)
+        (net, opt_state), ((sums, counts), marks) = jax.lax.scan(update, (state.net, state.opt_state), keys)
         metrics = _named("train", jnp.sum(sums, axis=0), jnp.sum(counts, axis=0))
         held, held_counts = holdout_losses(model, params._replace(net=net), holdout)
         metrics |= _named("holdout", held, held_counts)
@@ -107,7 +109,10 @@ def make_epoch(model: SequenceModel) -> Callable[..., tuple[FitState, Metrics]]:
         better = loss < state.best_loss
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), net, state.best_net)
         metrics["best_loss"] = jnp.minimum(loss, state.best_loss)
-        return FitState(net, opt_state, best, metrics["best_loss"], state.epoch + 1), metrics
+        before = finite.mark(finite.arrays((state.net, state.opt_state)))
+        after = finite.mark([*finite.arrays((net, opt_state)), *finite.short(metrics)])
+        state = FitState(net, opt_state, best, metrics["best_loss"], state.epoch + 1)
+        return state, metrics, finite.onset(before, (marks,), after)
 
     return epoch
 

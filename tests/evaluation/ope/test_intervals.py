@@ -56,6 +56,8 @@ def test_an_estimate_of_normal_values_is_the_textbooks_interval() -> None:
     assert found.value == pytest.approx(values.mean())
     assert found.low == pytest.approx(low, abs=0.15)
     assert found.high == pytest.approx(high, abs=0.15)
+    assert found.least == pytest.approx(stats.t(11, values.mean(), stats.sem(values)).ppf(0.05), abs=0.15)
+    assert found.low + 0.1 < found.least < found.value
     assert estimate("mean", values, level=0.5).high < found.high
     assert found == estimate("mean", values)
     assert found.draws is not None
@@ -65,7 +67,7 @@ def test_an_estimate_of_normal_values_is_the_textbooks_interval() -> None:
 def test_nothing_bounds_an_estimate_from_one_episode_or_of_no_number() -> None:
     for values in (np.asarray([3.0]), np.asarray([1.0, np.inf]), np.asarray([1.0, np.nan])):
         found = estimate("mean", values)
-        assert (found.low, found.high) == (-np.inf, np.inf)
+        assert (found.low, found.least, found.high) == (-np.inf, -np.inf, np.inf)
         assert found.draws is None
 
 

@@ -13,8 +13,8 @@ from orl.evaluation.ope.verdict import AGREE, DISAGREE, OUTSIDE
 
 
 def estimates(**bounds: tuple[float, float]) -> dict[str, Estimate]:
-    """By method, (low, high) around their middle."""
-    return {name: Estimate(name, (low + high) / 2, low, high, {}) for name, (low, high) in bounds.items()}
+    """By method, (least, high) around their middle; the two-sided interval begins 100 lower, and is not asked."""
+    return {name: Estimate(name, (low + high) / 2, low - 100, high, {}, low) for name, (low, high) in bounds.items()}
 
 
 ALL = {FQE: (4.0, 9.0), WEIGHTED_DOUBLY_ROBUST: (3.0, 8.0), PENALISED: (-1.0, 2.0)}
@@ -49,7 +49,7 @@ def test_the_higher_of_two_that_contradict_each_other_is_believed_no_more_than_t
     found = estimates(**ALL, **{PER_DECISION: (-7.0, 0.0), MODEL: (10.0, 12.0)})
     doubted = believed(found, DISAGREE, (PER_DECISION, FQE))
     assert doubted == {FQE: -7.0, WEIGHTED_DOUBLY_ROBUST: 3.0, PENALISED: -1.0}
-    found[PENALISED] = Estimate(PENALISED, 6.0, 5.0, 7.0)
+    found[PENALISED] = Estimate(PENALISED, 6.0, 4.5, 7.0, {}, 5.0)
     assert believed(found, DISAGREE, (FQE, MODEL)) == {FQE: 4.0, WEIGHTED_DOUBLY_ROBUST: 3.0, PENALISED: 4.0}
     assert believed(found, DISAGREE, (MODEL, WEIGHTED))[PENALISED] == 5.0
 
@@ -76,7 +76,7 @@ def test_importance_sampling_and_the_bare_model_are_no_witnesses() -> None:
 @pytest.mark.parametrize("bound", [math.nan, -math.inf, math.inf])
 def test_a_witness_whose_bound_is_not_a_number_is_not_heard(bound: float) -> None:
     found = estimates(**ALL)
-    found[FQE] = Estimate(FQE, 5.0, bound, 9.0)
+    found[FQE] = Estimate(FQE, 5.0, 4.0, 9.0, {}, bound)
     assert certainty(found, AGREE) == (1.0, 3.0, WEIGHTED_DOUBLY_ROBUST)
 
 

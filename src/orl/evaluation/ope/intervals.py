@@ -84,9 +84,9 @@ def estimate(
     drawn = widened(sampled, centre, count, effective, seed)
     if freedom:
         drawn = drawn + np.sqrt(variance) * np.random.default_rng((seed, 2)).standard_t(freedom, len(drawn))
-    low, high = np.quantile(drawn, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
+    low, least, high = (float(x) for x in np.quantile(drawn, [(1.0 - level) / 2.0, 1.0 - level, (1.0 + level) / 2.0]))
     detail |= {"members_error": float(np.sqrt(variance)), "episodes_error": float(sampled.std())}
-    return Estimate(method, centre, float(low), float(high), detail, drawn)
+    return Estimate(method, centre, low, high, detail, least, drawn)
 
 
 def difference(

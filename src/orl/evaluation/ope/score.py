@@ -1,7 +1,8 @@
 """How much better than the behaviour a policy surely is, and the choice among policies by it.
 
-Each witness gives a lower bound on the improvement. Bounds that hold do not contradict each other: a low one says
-little, not the opposite. So a policy is certainly better by the greatest of them, and what needs care is who is heard:
+Each witness gives a lower bound (95%, one-sided) on the improvement. Bounds that hold do not contradict each other: a
+low one says little, not the opposite. So a policy is certainly better by the greatest of them, and what needs care is
+who is heard:
 
 * fitted Q and its doubly robust correction know the actions of the log. Of a policy that is outside the data they say
   what their networks make up, with intervals that do not show it.
@@ -62,20 +63,20 @@ def certainty(
 def believed(
     estimates: Mapping[str, Estimate], kind: str, pair: tuple[str, str] | None = None, diverged: bool = False
 ) -> dict[str, float]:
-    """The lower bounds of the witnesses that are heard, as far as they are believed: see the module.
+    """The one-sided lower bounds of the witnesses that are heard, as far as they are believed: see the module.
 
     One that is not a number is not heard. The doubly robust one needs `ENOUGH_EPISODES` effective episodes (its detail
     `effective`); below, a few episodes carry the correction.
     """
     silent = (FQE, WEIGHTED_DOUBLY_ROBUST) if kind == OUTSIDE or diverged else ()
     spoken = [name for name in WITNESSES if name in estimates and name not in silent and _has_enough(estimates[name])]
-    bounds = {name: estimates[name].low for name in spoken}
+    bounds = {name: estimates[name].least for name in spoken}
     if pair is not None:
         lower, higher = pair
         # a policy that has found an error of the model has found one that its price does not cover
         doubted = PENALISED if higher == MODEL else higher
         if doubted in bounds:
-            bounds[doubted] = min(bounds[doubted], estimates[lower].low)
+            bounds[doubted] = min(bounds[doubted], estimates[lower].least)
     return {name: bound for name, bound in bounds.items() if isfinite(bound)}
 
 

@@ -88,6 +88,8 @@ class Estimate:
 
     Attributes:
         method: its name. value: the estimate. low, high: ends of its interval, -inf and inf where nothing bounds it.
+        least: what it is at least, to the same level: one-sided, so above `low`. Who asks whether one policy is better
+            than another asks about one side.
         detail: further numbers of the method, such as an effective sample size.
         draws: [R] the draws behind the interval, None where there are none.
     """
@@ -97,4 +99,5 @@ class Estimate:
     low: float
     high: float
     detail: dict[str, float] = field(default_factory=dict)
+    least: float = -np.inf
     draws: Floats | None = field(default=None, repr=False, compare=False)
