@@ -85,6 +85,16 @@ def test_settings_are_finite(values: dict[str, Any], key: str) -> None:
     assert str(refusal.value) == f"setting model.{key}: input should be a finite number"
 
 
+def test_whole_numbers_of_settings_can_be_reckoned_with() -> None:
+    """A width of 10^400 is no float, and 10^30 no number of numpy's."""
+    for size in (2**53 + 1, 10**30, 10**400, -(10**30)):
+        with pytest.raises(
+            UsageError, match=r"setting model\.hidden\.1: input should lie within 9,007,199,254,740,992$"
+        ):
+            build(EnsembleConfig, {"hidden": [8, size]}, "model.")
+    assert build(EnsembleConfig, {"patience": 2**53}).patience == 2**53
+
+
 def test_a_long_value_is_not_shown_whole() -> None:
     with pytest.raises(UsageError) as refusal:
         build(EnsembleConfig, {"members": "x" * 5000}, "model.")

@@ -15,7 +15,15 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
-from orl.errors import Interrupted, MissingError, OrlError, UnwritableError, UsageError, is_out_of_memory
+from orl.errors import (
+    DataError,
+    Interrupted,
+    MissingError,
+    OrlError,
+    UnwritableError,
+    UsageError,
+    is_out_of_memory,
+)
 from orl.files import FULL, unwritable
 from orl_cli.console import error_line, plain
 from orl_cli.signals import interruptible
@@ -130,7 +138,8 @@ def _told(error: OrlError, options: Mapping[str, Any]) -> str:
     Its middle is left out where it is long: it may show a value from a file.
     """
     text, file = plain(str(error)), options.get("config") or options.get("mapping")
-    if type(error) is UsageError and file is not None and str(file) not in text:
+    told = (UsageError,) if options.get("config") else (UsageError, DataError)  # a mapping also says which log is read
+    if type(error) in told and file is not None and str(file) not in text:
         text += f" (settings: {file})"
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
 

@@ -83,11 +83,13 @@ def pack(
 
 def headline(record: dict[str, Any]) -> str:
     """The one number of a finished run that matters most."""
-    result = record.get("result", {})
-    if "cross_entropy" in result.get("holdout", {}):
-        return f"nats/obs {result['holdout']['cross_entropy']['obs']:.3f}"
-    if "holdout" in result:
-        return f"rmse/pers. {result['holdout']['rmse_over_persistence']:.3f}"
-    if "score" in result:
-        return f"{'score' if result['score']['normalised'] else 'return'} {result['score']['mean']:.1f}"
+    result = record.get("result") or {}
+    holdout, score = result.get("holdout") or {}, result.get("score")
+    entropy, persistence = (holdout.get("cross_entropy") or {}).get("obs"), holdout.get("rmse_over_persistence")
+    if entropy is not None:
+        return f"nats/obs {entropy:.3f}"
+    if persistence is not None:
+        return f"rmse/pers. {persistence:.3f}"
+    if score:
+        return f"{'score' if score['normalised'] else 'return'} {score['mean']:.1f}"
     return "–"

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from orl.documents import brief
 from orl.errors import UsageError
 
+MOST = 2**53  # of a whole number: what a float holds exactly, and sizes in bytes can be reckoned with
 T = TypeVar("T")
 Tree = dict[str, Any]
 
@@ -162,13 +163,15 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def _refuse_infinite(value: Any, key: str) -> None:
-    """No setting means anything when it is infinite, and none can be NaN; TOML has words for both."""
+    """No setting means anything when it is infinite or near it, and none can be NaN; TOML can say all of that."""
     if isinstance(value, dict | list | tuple):
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for inner, item in items:
             _refuse_infinite(item, f"{key}{inner}.")
     elif isinstance(value, float) and not math.isfinite(value):
         raise UsageError(f"setting {key.rstrip('.')} = {value}: input should be a finite number")
+    elif isinstance(value, int) and abs(value) > MOST:
+        raise UsageError(f"setting {key.rstrip('.')}: input should lie within {MOST:,}")
 
 
 def _refuse_unknown(cls: Any, values: Tree, prefix: str) -> None:

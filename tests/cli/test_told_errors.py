@@ -46,6 +46,38 @@ def test_a_mapping_is_named(orl: Callable[..., Any], tmp_path: Path) -> None:
     assert f"(settings: {tmp_path}/map.toml)" in done.err
 
 
+def test_a_mapping_is_named_where_its_file_is_not_there(orl: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "map.toml").write_text(f'id = "a/pump-v0"\nfiles = ["{tmp_path}/log.csv"]')
+    done = orl("data", "import", "--mapping", tmp_path / "map.toml", "--quiet")
+    assert (done.code, len(done.err.splitlines())) == (3, 1)
+    assert f"no file {tmp_path}/log.csv" in done.err
+    assert f"(settings: {tmp_path}/map.toml)" in done.err
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("history=100000000000", "setting history = 100000000000: input should be less than or equal to 10000"),
+        (
+            "model.members=100000000000",
+            "setting model.members = 100000000000: input should be less than or equal to 1000",
+        ),
+        (f"model.hidden=[1{'0' * 400}, 8, 8, 8]", "setting model.hidden.0: input should lie within"),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused(setting: str, message: str, orl: Callable[..., Any], plain_log: Path) -> None:
+    done = orl("fit-model", "-d", plain_log, "--set", setting, "--dry-run", "--no-probe")
+    assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
+    assert message in done.err
+
+
+def test_a_width_beyond_all_memory_does_not_fit(orl: Callable[..., Any], plain_log: Path) -> None:
+    words = ["--set", "model.hidden=[100000000000,100000000000,8,8]", "--dry-run", "--no-probe"]
+    done = orl("fit-model", "-d", plain_log, *words)
+    assert done.code == 0
+    assert "DOES NOT FIT" in done.err
+
+
 def test_a_message_has_a_beginning_and_an_end_and_no_more(orl: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_bytes(b"\x00" * 2000)
     done = orl("data", "import", tmp_path / "log.csv", "--id", "a/b-v0", "--obs", "x", "--action", "y", "--reward", "z")

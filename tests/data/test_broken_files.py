@@ -25,7 +25,7 @@ from orl.data.readers.d4rl import read_d4rl
 from orl.data.readers.hdf5 import open_hdf5
 from orl.data.readers.minari import read_minari
 from orl.data.readers.neorl import read_neorl
-from orl.errors import DataError
+from orl.errors import DataError, UsageError
 
 D4RL = {"observations": (2, 1), "actions": (2, 1), "rewards": (2,), "terminals": (2,), "next_observations": (2, 1)}
 NEORL = {"obs": (4, 1), "action": (4, 1), "next_obs": (4, 1), "reward": (4,), "done": (4,), "truncated": (4,)}
@@ -186,6 +186,13 @@ def test_sound_and_refused_parquet_files_do_no_harm(tmp_path: Path, monkeypatch:
 def test_a_name_of_thousands_of_digits_is_in_order() -> None:
     long = "9" * 5000
     assert sorted([f"s_{long}", "s_10", "s_09", "s_1"], key=natural) == ["s_1", "s_09", "s_10", f"s_{long}"]
+
+
+def test_blank_names_of_columns_and_files_too_long_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"log\.csv: --action is blank; the columns are ep, t, s_10"):
+        import_table(make_table(), tmp_path / "log.csv", action=[""])
+    with pytest.raises(DataError, match=r"no file é+.*check the path"):
+        import_dataset(mapping_for(Path("é" * 3000 + ".csv")))
 
 
 def test_faults_of_columns_name_the_file(minari_root: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from orl.runs.directory import config_tree, load_run
 from orl.runs.loading import dataset_of
 from orl.runs.reporter import Reporter
 from orl.runs.run_record import checked_record
+from orl_cli.runs import headline
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,8 @@ from orl.runs.run_record import checked_record
         ({"dataset": {"obs_fields": [["a"]]}}, "dataset.obs_fields.0.1 ="),
         ({"dataset": {"reference": {"min": 0}}}, "dataset.reference.max ="),
         ({"dataset": {"action_dim": 2, "action_low": [0.0]}}, "dataset.action_low has not as many numbers"),
+        ({"result": {"holdout": {"rmse_over_persistence": [0.1]}}}, "result.holdout.rmse_over_persistence = [0.1]"),
+        ({"result": {"holdout": {"cross_entropy": {"obs": "x"}}}}, "result.holdout.cross_entropy.obs = 'x'"),
         ({"rollback": {"epoch": 1, "learning_rate_scale": "x"}}, "rollback.learning_rate_scale = 'x'"),
         ({"result": {"score": {"mean": "x", "normalised": True}}}, "result.score.mean = 'x'"),
     ],
@@ -85,13 +88,13 @@ def test_a_line_of_the_metrics_is_a_row_or_a_torn_last_one(line: bytes, fault: s
     [
         (("history = 0", 'history = "x"'), "config.toml: setting history = 'x': input should be a valid integer"),
         (("history = 0", "history = 1.5"), "config.toml: setting history = 1.5: input should be a valid integer"),
-        (("history = 0", "history = 1000000000000"), "cannot restore checkpoint"),
+        (("history = 0", "history = 1000000000000"), "setting history = 1000000000000: input should be less than"),
+        (("history = 0", "history = 9999"), "cannot restore checkpoint"),
         (('algorithm = "bc"', 'algorithm = "bcc"'), "config.toml: unknown algorithm 'bcc'"),
         (('algorithm = "bc"', "algorithm = inf"), "config.toml: unknown algorithm inf"),
     ],
 )
 def test_settings_of_a_run_that_cannot_be(change: tuple[str, str], message: str, run: Path) -> None:
-    """The second would need terabytes, were its networks made before they are held against the checkpoint."""
     text = (run / "config.toml").read_text()
     assert change[0] in text
     (run / "config.toml").write_text(text.replace(*change))
@@ -194,3 +197,20 @@ def test_the_list_of_runs_leaves_damaged_ones_out(run: Path, orl: Callable[..., 
     done = orl("runs", "list", "--runs", run.parent)
     assert (done.code, done.err) == (0, "")
     assert "no runs below" in done.out
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        ({}, "–"),
+        (None, "–"),
+        ({"holdout": {}}, "–"),
+        ({"holdout": {"rmse_over_persistence": 0.5}}, "rmse/pers. 0.500"),
+        ({"holdout": {"cross_entropy": {"obs": 1.25}}}, "nats/obs 1.250"),
+        ({"holdout": {"cross_entropy": {"action": 1.25}}}, "–"),
+        ({"score": {"mean": 31.04, "normalised": True}}, "score 31.0"),
+        ({"score": {"mean": -200.0, "normalised": False}}, "return -200.0"),
+    ],
+)
+def test_the_number_of_a_run_that_matters_most(result: Any, said: str) -> None:
+    assert headline({"result": result}) == said

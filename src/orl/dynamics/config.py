@@ -11,6 +11,7 @@ from orl.data.split import HOLDOUT_FRACTION, HOLDOUT_MAX_ROWS
 from orl.errors import UsageError
 
 Positive = Annotated[int, Field(ge=1)]
+Members = Annotated[int, Field(ge=1, le=1000)]
 Rate = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Termination = Literal["auto", "learned", "never"] | str
@@ -32,8 +33,8 @@ class EnsembleConfig:
         termination_hidden: widths of the learned termination head.
     """
 
-    members: Positive = 7
-    elites: Positive = 5
+    members: Members = 7
+    elites: Members = 5
     hidden: tuple[Positive, ...] = (200, 200, 200, 200)
     weight_decay: tuple[NonNegative, ...] = (2.5e-5, 5e-5, 7.5e-5, 7.5e-5, 1e-4)
     batch_size: Positive = 256

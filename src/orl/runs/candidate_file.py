@@ -10,6 +10,7 @@ from typing import Any
 
 from orl.algorithms import ALGORITHMS
 from orl.config import Tree, build, did_you_mean, presets_folder, read_toml
+from orl.documents import brief
 from orl.errors import UsageError
 from orl.runs.budget import BudgetConfig
 from orl.runs.candidates import CandidateConfig, CandidateSet, SharedConfig, resolve_candidate, resolve_model
@@ -74,7 +75,7 @@ def _read_candidate(number: int, entry: Any, before: Sequence[CandidateConfig]) 
         raise UsageError(f"{place} is a table of settings, not {entry!r}")
     lacking = [key for key in ("name", "algo") if key not in entry]
     if isinstance(entry.get("name"), str):
-        place += f" ({entry['name']})"
+        place += f" ({brief(entry['name'])})"
     try:
         candidate = build(CandidateConfig, {key: entry.get(key, "") for key in ("name", "algo")} | entry)
         if lacking:

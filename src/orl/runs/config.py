@@ -14,7 +14,7 @@ from orl.errors import UsageError
 from orl.sequence.config import TransformerConfig
 
 Positive = Annotated[int, Field(ge=1)]
-PastSteps = Annotated[int, Field(ge=0)]
+PastSteps = Annotated[int, Field(ge=0, le=10_000)]  # beyond, a row would be nothing but its past
 
 
 @dataclass(frozen=True)

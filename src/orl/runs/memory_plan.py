@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import jax
-import numpy as np
 
 from orl.errors import UsageError, is_out_of_memory
 from orl.runs import machine
@@ -138,7 +138,7 @@ def size(number: float) -> str:
 
 def tree_bytes(tree: Any) -> int:
     """Bytes of the arrays in a tree, or of arrays of such shapes."""
-    return sum(int(np.prod(leaf.shape, dtype=np.int64)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def working_bytes(function: Callable[..., Any], *arguments: Any) -> int:
@@ -181,4 +181,4 @@ def _jaxprs(value: Any) -> list[Any]:
 
 def _bytes(var: Any) -> int:
     shape, dtype = getattr(var.aval, "shape", ()), getattr(var.aval, "dtype", None)
-    return int(np.prod(shape, dtype=np.int64)) * (getattr(dtype, "itemsize", 0) or 0)
+    return math.prod(shape) * (getattr(dtype, "itemsize", 0) or 0)

@@ -47,8 +47,14 @@ class _Score:
 
 
 @dataclass
+class _Holdout:
+    rmse_over_persistence: float | None = None
+    cross_entropy: dict[str, float | None] | None = None
+
+
+@dataclass
 class _Result:
-    holdout: dict[str, Any] | None = None
+    holdout: _Holdout | None = None
     score: _Score | None = None
 
 

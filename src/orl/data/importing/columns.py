@@ -74,7 +74,10 @@ def match(patterns: tuple[str, ...], names: list[str], flag: str, where: str) ->
         UsageError: a pattern fits nothing, naming close columns, or two fit the same.
     """
     found: list[str] = []
-    for pattern in _split(patterns, names):
+    split = _split(patterns, names)
+    if patterns and not split:
+        raise UsageError(f"{where}: {flag} is blank; the columns are {listed(names)}")
+    for pattern in split:
         inside = [name for name in names if name == pattern or name.startswith((f"{pattern}.", f"{pattern}/"))]
         fitting = inside or fnmatch.filter(names, pattern)
         if not fitting:

@@ -81,7 +81,7 @@ def open_source(path: Path, work: Path) -> Source:
     Raises:
         DataError: absent, of an unknown kind, broken, or without rows.
     """
-    if not path.is_file():
+    if not _is_file(path):
         beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DataError(f"no file {path}{did_you_mean(path.name, beside)}; check the path")
     suffixes = [suffix.lower() for suffix in path.suffixes]
@@ -103,6 +103,12 @@ def open_source(path: Path, work: Path) -> Source:
     with broken_file(path, file, kind):
         table = _scan(path, file, kind)
         return Source(path, file, kind, leaves_of(table.drop(ROW), str(path)), lambda names: table)
+
+
+def _is_file(path: Path) -> bool:
+    with suppress(OSError):  # such as a name that is too long
+        return path.is_file()
+    return False
 
 
 def digest(path: Path) -> str:
