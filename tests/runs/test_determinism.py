@@ -61,7 +61,7 @@ def test_a_policy_and_its_model_are_the_same_bytes(mopo: dict[str, Any], pendulu
 
 @pytest.mark.slow
 def test_a_transformer_is_the_same_bytes(pendulum_log: str, tmp_path: Path) -> None:
-    """Both in processes of their own: the fixture may be of a module that asks for quick, other, compilations."""
+    """Both in processes of their own."""
     words = ["fit-model", "-k", "transformer", "-d", pendulum_log, *settings(TINY_SEQUENCE)]
     runs = [in_a_process([*words, "--runs", str(tmp_path / order)], PYTHONHASHSEED=order) for order in ("7", "8")]
     first, second = runs
