@@ -179,6 +179,7 @@ def test_what_is_refused(
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.slow
 def test_a_policy_and_a_model_that_see_a_history(
     orl: Callable[..., Any],
     cloned: dict[str, Any],

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,8 +21,8 @@ import hashlib, sys, time
 from orl_cli import signals
 signals.ONE_SIGNAL_SECONDS = float(sys.argv[1])
 with signals.interruptible():
-    print("ready", flush=True)
     try:
+        print("ready", flush=True)  # a signal may come as soon as this is read
         # a long call that lets go of the interpreter's lock, as a compiled program does
         hashlib.pbkdf2_hmac("sha256", b"", b"", int(sys.argv[2]))
         sys.stdin.read()
@@ -39,10 +41,20 @@ def started(*words: str) -> Any:
     return process
 
 
+def cpu_seconds(pid: int) -> float:
+    """What a process has computed so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc to tell what a process is at")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_a_program_that_cannot_answer_the_first(number: signal.Signals) -> None:
     """No handler of Python runs inside the call, which takes minutes."""
     process = started("0", str(10**9))
+    begun = cpu_seconds(process.pid)
+    while cpu_seconds(process.pid) < begun + 0.1:  # then it is inside the call
+        time.sleep(0.01)
     process.send_signal(number)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.3)

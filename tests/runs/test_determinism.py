@@ -46,25 +46,30 @@ def timeless(document: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in document.items() if key not in TIMES}
 
 
-def test_a_policy_and_its_model_are_the_same_bytes(mopo: dict[str, Any], pendulum_log: str, tmp_path: Path) -> None:
-    """With --deterministic in one of the two: on a CPU that changes nothing."""
-    words = ["train-policy", "-a", "mopo", "-d", pendulum_log, "--steps", "30", "--runs", str(tmp_path)]
-    words += ["--deterministic", *settings(TINY_MODEL, TINY_AGENT, TINY_ROLLOUT)]
-    again = in_a_process(words, PYTHONHASHSEED="7")
-    assert timeless(again) == timeless(mopo)
+@pytest.mark.slow
+def test_a_policy_and_its_model_are_the_same_bytes(pendulum_log: str, tmp_path: Path) -> None:
+    """Both in processes of their own; with --deterministic in one of the two: on a CPU that changes nothing."""
+    words = ["train-policy", "-a", "mopo", "-d", pendulum_log, "--steps", "30"]
+    words += settings(TINY_MODEL, TINY_AGENT, TINY_ROLLOUT)
+    first = in_a_process([*words, "--runs", str(tmp_path / "7"), "--deterministic"], PYTHONHASHSEED="7")
+    second = in_a_process([*words, "--runs", str(tmp_path / "8")], PYTHONHASHSEED="8")
+    assert timeless(first) == timeless(second)
     for part in ("", "model"):
-        ours, theirs = Path(again["run"]) / part, Path(mopo["run"]) / part
+        ours, theirs = Path(first["run"]) / part, Path(second["run"]) / part
         assert arrays(ours) == arrays(theirs)
         assert len(arrays(ours)) > 10
         assert (ours / "metrics.jsonl").read_bytes() == (theirs / "metrics.jsonl").read_bytes()
 
 
-def test_a_transformer_is_the_same_bytes(fitted_sequence: dict[str, Any], pendulum_log: str, tmp_path: Path) -> None:
-    words = ["fit-model", "-k", "transformer", "-d", pendulum_log, "--runs", str(tmp_path), *settings(TINY_SEQUENCE)]
-    again = in_a_process(words, PYTHONHASHSEED="7")
-    assert timeless(again) == timeless(fitted_sequence)
-    assert arrays(Path(again["run"])) == arrays(Path(fitted_sequence["run"]))
-    ours, theirs = (Path(each["run"]) / "metrics.jsonl" for each in (again, fitted_sequence))
+@pytest.mark.slow
+def test_a_transformer_is_the_same_bytes(pendulum_log: str, tmp_path: Path) -> None:
+    """Both in processes of their own."""
+    words = ["fit-model", "-k", "transformer", "-d", pendulum_log, *settings(TINY_SEQUENCE)]
+    runs = [in_a_process([*words, "--runs", str(tmp_path / order)], PYTHONHASHSEED=order) for order in ("7", "8")]
+    first, second = runs
+    assert timeless(first) == timeless(second)
+    assert arrays(Path(first["run"])) == arrays(Path(second["run"]))
+    ours, theirs = (Path(each["run"]) / "metrics.jsonl" for each in runs)
     assert ours.read_bytes() == theirs.read_bytes()
 
 

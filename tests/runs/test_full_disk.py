@@ -14,7 +14,7 @@ from tiny_settings import TINY_MODEL, settings
 
 # Runs with mounts of its own, which end with it; everything is looked at before that.
 DRIVER = """
-import json, subprocess, sys
+import json, os, shutil, subprocess, sys
 from pathlib import Path
 from typer.testing import CliRunner
 from orl.files import TEMPORARY
@@ -35,7 +35,12 @@ def rows():
     return [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 seen = {}
-mount("size=450k")  # two checkpoints are 380 KB, a third one does not fit
+mount("size=20m")
+orl(disk / "half", "--set", "model.max_epochs=20")
+space = os.statvfs(disk)
+two = (space.f_blocks - space.f_bfree) * space.f_frsize  # of a run with two checkpoints
+shutil.rmtree(disk / "half")
+mount(f"remount,size={two + two // 5}")  # a third one does not fit
 seen["full"] = orl(run)
 seen["status"] = json.loads((run / "run.json").read_text())["status"]
 seen["saved"], seen["rows"] = newest(run / "checkpoints"), rows()

@@ -57,6 +57,7 @@ def first_actions(fitted: FittedSequence, data: Dataset, **settings: Any) -> NDA
     return Planner(plan, fitted.params, data.spec, context=1, horizon=config.horizon, chunk=200)(STARTS)[:, 0]
 
 
+@pytest.mark.slow
 def test_two_good_ways_are_both_taken_and_their_mean_never(tmp_path: Path) -> None:
     """Sampled plans: at least 45% each way and nothing between; the mean of a Gaussian clone lies between."""
     data = two_ways(0.5, 1.0, 1.0, tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -111,9 +112,8 @@ def train_policy(
         figures = None if force else recorded_penalty(path, penalty_share)
         config = with_penalty(config, figures) if figures else config
     check_folder(path, KIND, config, dataset_identity(dataset), force=force)  # before a model is fitted in vain
-    for name, source in (("model", model), ("bc run", init)):
-        if force and source is not None and Path(source).resolve().is_relative_to(path.resolve()):
-            raise UsageError(f"--force would delete {source} together with {path}; copy the {name} elsewhere first")
+    if force:
+        _refuse_to_delete(path, {"model": model, "bc run": init})
     if init is None and not force and (path / INIT / "run.json").exists():
         init = path / INIT
     initial = None if init is None else initial_policy(dataset, config, init)
@@ -131,20 +131,8 @@ def train_policy(
             figures = calibrated_penalty(dataset, config, fitted, penalty_share, reporter)
             config = with_penalty(config, figures)
             program = program_of(config, dataset)
-        details = run_details(dataset, presets or []) | {
-            "seeds": list(config.seeds),
-            "termination": fitted.termination if fitted else None,
-            "began_as": initial and {"run": str(initial.path), "seeds": list(initial.seeds)},
-            "penalty": figures,
-        }
-        identity = dataset_identity(dataset) | {"model": model_identity(fitted)}
-        identity |= {"init": initial and params_digest(initial.params)}
-        run = open_run(path, KIND, config, identity, details, force=force)
+        run = _open(path, dataset, config, presets, fitted, initial, figures, force=force)
         if plan is not None and not run.finished:
-            if fitted is not None:
-                keep_model(fitted, run.path / "model")
-            if initial is not None:
-                keep_run(initial.path, run.path / INIT)
             env = usable_environment(run, reporter, trust_env) if simulator else None
 
             def go_on(scale: float) -> None:
@@ -155,6 +143,42 @@ def train_policy(
             with plan.explained():
                 with_rollback(run, on_divergence, config.train.checkpoint_every, reporter, go_on)
     return document(run)
+
+
+def _refuse_to_delete(path: Path, sources: Mapping[str, str | Path | None]) -> None:
+    """UsageError where what a run is made from lies in the folder that --force would clear."""
+    for name, source in sources.items():
+        if source is not None and Path(source).resolve().is_relative_to(path.resolve()):
+            raise UsageError(f"--force would delete {source} together with {path}; copy the {name} elsewhere first")
+
+
+def _open(
+    path: Path,
+    dataset: Dataset,
+    config: PolicyRunConfig,
+    presets: list[Preset] | None,
+    fitted: FittedModel | None,
+    initial: InitialPolicy | None,
+    figures: dict[str, Any] | None,
+    *,
+    force: bool,
+) -> RunDirectory:
+    """The run folder, with copies of what the run is made from unless it is finished: it has to stand on its own."""
+    details = run_details(dataset, presets or []) | {
+        "seeds": list(config.seeds),
+        "termination": fitted.termination if fitted else None,
+        "began_as": initial and {"run": str(initial.path), "seeds": list(initial.seeds)},
+        "penalty": figures,
+    }
+    identity = dataset_identity(dataset) | {"model": model_identity(fitted)}
+    identity |= {"init": initial and params_digest(initial.params)}
+    run = open_run(path, KIND, config, identity, details, force=force)
+    if not run.finished:
+        if fitted is not None:
+            keep_model(fitted, run.path / "model")
+        if initial is not None:
+            keep_run(initial.path, run.path / INIT)
+    return run
 
 
 def with_settings_of(model: str | Path | None, config: PolicyRunConfig) -> PolicyRunConfig:
