@@ -122,7 +122,7 @@ def test_a_seal_that_is_no_seal_is_a_fault(two: Checkpoints, tmp_path: Path, bro
     assert "seal.json cannot be read" in (fault(step) or "")
 
 
-@pytest.mark.parametrize("moment", ["_write", "_seal", "publish_folder"])
+@pytest.mark.parametrize("moment", ["_write", "seal", "publish_folder"])
 def test_a_disk_that_fills_up_while_saving_leaves_the_steps_before(
     two: Checkpoints, tmp_path: Path, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,3 +169,9 @@ def test_other_arrays_are_explained_as_a_difference(two: Checkpoints, template: 
         two.restore(2, state=template)
     with pytest.raises(DataError, match="it has no item policy"):
         two.restore(2, policy=TEMPLATE)
+
+
+def test_no_file_of_a_step_tells_where_it_was_written(two: Checkpoints, tmp_path: Path) -> None:
+    files = [each for each in tmp_path.rglob("*") if each.is_file()]
+    assert len(files) > 4
+    assert not [each for each in files if str(tmp_path).encode() in each.read_bytes()]

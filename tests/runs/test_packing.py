@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 import orl as toolkit
 from orl.errors import UsageError
+from orl.runs.checkpoints import newest
 from orl.runs.directory import load_run
 from orl.runs.packing import pack
 
@@ -28,6 +30,18 @@ def test_a_packed_policy_acts_as_the_one_it_is_of(mopo: dict[str, Any], tmp_path
     assert len(list((tmp_path / "packed" / "checkpoints").iterdir())) == 1
     whole = sum(each.stat().st_size for each in Path(mopo["run"]).rglob("*") if each.is_file())
     assert 0 < document["bytes"] < whole / 2
+
+
+def test_a_pack_does_not_tell_where_it_was_made(mopo: dict[str, Any], tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(mopo["run"], source)
+    load_run(source).update(began_as={"run": str(tmp_path / "elsewhere" / "bc-s0"), "seeds": [0]})
+    pack(source, tmp_path / "packed")
+    assert load_run(tmp_path / "packed").record["began_as"] == {"run": "bc-s0", "seeds": [0]}
+    holding = [Path(mopo["run"]).parents[1], tmp_path]
+    for file in (each for each in (tmp_path / "packed").rglob("*") if each.is_file()):
+        assert not [place for place in holding if str(place).encode() in file.read_bytes()], file
+    assert newest(tmp_path / "packed" / "checkpoints") == 3
 
 
 def test_what_is_in_the_way_or_not_finished_is_refused(mopo: dict[str, Any], tmp_path: Path) -> None:

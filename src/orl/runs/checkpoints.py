@@ -33,6 +33,7 @@ from orl.files import (
 KEEP = 2
 SEAL = "seal.json"  # written last: sizes and CRC-32 of every file of a step
 CHUNK = 2**20  # bytes read at a time
+PLACE = "commit_success.txt"  # Orbax's note of where a step lay when it was written: nothing that whoever gets it needs
 
 
 class Checkpoints:
@@ -77,7 +78,7 @@ class Checkpoints:
                 for log in self._folder.parent.glob("*.jsonl"):
                     sync_file(log)
                 self._write(building, ocp.args.Composite(**arguments), target)
-                _seal(building)
+                seal(building)
                 publish_folder(building, target)
         except BaseException:
             sweep(self._folder)
@@ -181,8 +182,11 @@ def _unlogged() -> Iterator[None]:
         logger.disabled = before
 
 
-def _seal(step: Path) -> None:
-    """Write down what the files of a step are."""
+def seal(step: Path) -> None:
+    """Write down what the files of a step are, and drop from it which folder of which machine it was written in."""
+    for each in step.rglob(PLACE):
+        each.unlink()
+    (step / SEAL).unlink(missing_ok=True)
     files = {str(each.relative_to(step)): [each.stat().st_size, _checksum(each)] for each in _files(step)}
     (step / SEAL).write_text(json.dumps({"files": files}), encoding="utf-8")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -117,11 +118,12 @@ def keep_model(fitted: FittedModel | FittedSequence, target: Path) -> None:
     keep_run(fitted.path, target)
 
 
-def keep_run(source: Path, target: Path, *without: str) -> None:
+def keep_run(source: Path, target: Path, *without: str, finish: Callable[[Path], None] = lambda copy: None) -> None:
     """Copy a run into another one, without its training state and its evaluations.
 
     Args:
         without: names of further files and folders to leave out, wherever they are.
+        finish: what is done to the copy before it stands at its place.
 
     Raises:
         DataError: the run holds a link, which would bring a file from elsewhere into the copy.
@@ -134,6 +136,7 @@ def keep_run(source: Path, target: Path, *without: str) -> None:
     with saving(target):
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.copytree(source, temporary, ignore=left_out)
+        finish(temporary)
         publish_folder(temporary, target)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from orl.errors import UsageError
-from orl.runs.checkpoints import newest, steps
-from orl.runs.directory import SCHEMA, load_run
+from orl.runs.checkpoints import newest, seal, steps
+from orl.runs.directory import SCHEMA, load_run, read_json, write_json
 from orl.runs.model_supply import keep_run
 from orl.runs.policy import KIND
 
@@ -31,6 +31,17 @@ def pack(source: Path, target: Path) -> dict[str, Any]:
     if target.exists():
         raise UsageError(f"there is something at {target} already; choose another folder")
     last = newest(run.checkpoints, ("policy",))
-    keep_run(source, target, *LEFT_OUT, *(str(each) for each in steps(run.checkpoints) if each != last))
+    others = [str(each) for each in steps(run.checkpoints) if each != last]
+    keep_run(source, target, *LEFT_OUT, *others, finish=_without_places)
     size = sum(each.stat().st_size for each in target.rglob("*") if each.is_file())
     return {"schema": SCHEMA, "run": str(target), "kind": "pack", "source": str(source), "bytes": size}
+
+
+def _without_places(copy: Path) -> None:
+    """Folders of the machine that trained it are nobody's business, and lead nowhere on another."""
+    for step in (copy / "checkpoints").iterdir():
+        seal(step)
+    record = read_json(copy / "run.json")
+    if record.get("began_as"):
+        record["began_as"]["run"] = Path(record["began_as"]["run"]).name
+    write_json(copy / "run.json", record)
