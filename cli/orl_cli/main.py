@@ -11,6 +11,7 @@ from orl_cli import (
     data,
     demo,
     diagnose,
+    doctor,
     evaluate,
     fit_model,
     ope,
@@ -40,6 +41,7 @@ app.command("ope")(ope.ope)
 app.command("select")(select.select)
 app.command("tune")(tune.tune)
 app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
 app.command("bench")(bench.bench)
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")
