@@ -8,6 +8,7 @@ import typer
 
 from orl_cli import (
     bench,
+    compare,
     data,
     demo,
     diagnose,
@@ -41,6 +42,7 @@ app.command("ope")(ope.ope)
 app.command("select")(select.select)
 app.command("tune")(tune.tune)
 app.command("demo")(demo.demo)
+app.command("compare")(compare.compare)
 app.command("doctor")(doctor.doctor)
 app.command("bench")(bench.bench)
 app.add_typer(data.app, name="data")
