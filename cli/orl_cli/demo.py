@@ -42,15 +42,18 @@ def demo(
     set_up_machine(device)
     documents: dict[str, list[dict[str, Any]]] = {}
     rows: dict[str, list[Row]] = {}
+    fits: list[Path] = []
     with dashboard_for("orl demo", stages(), quiet) as board:
         for name in DATASETS:
             data, behaviour = logged(name, board)
+            fits.append(fitted(data, runs, board))
             documents[name] = learned(data, runs, episodes, board)
             if name == PLANNED:
+                fits.append(fitted_sequence(data, runs, board))
                 documents[name].append(planned(data, runs, episodes, board))
             rows[name] = [behaviour, *map(row_of, documents[name])]
         paths = [document["run"] for found in documents.values() for document in found]
-        report = reported([*map(Path, paths)], runs, board)
+        report = reported([*fits, *map(Path, paths)], runs / "demo.html", board)
     if json:
         told = {name: {"rows": described(found), "summary": summary(found)} for name, found in rows.items()}
         more = {"evaluations": documents, "lessons": told, "report": report and str(report)}
@@ -93,20 +96,30 @@ def logged(name: str, board: Dashboard) -> tuple[Dataset, Row]:
     return data, Row("behaviour", worth.mean, low, high)
 
 
-def learned(data: Dataset, runs: Path, episodes: int, board: Dashboard) -> list[dict[str, Any]]:
-    """The model and the policies of a dataset; the evaluation of each."""
+def fitted(data: Dataset, runs: Path, board: Dashboard) -> Path:
+    """The folder of the ensemble that a dataset's methods share."""
     from orl.algorithms import ALGORITHMS
     from orl.runs.config import resolve_policy
-    from orl.runs.evaluate import evaluate
+    from orl.runs.directory import load_run
     from orl.runs.model_supply import model_for
+
+    with board.stage(short(data.name), "model") as stage:
+        config, _ = resolve_policy(data.name, next(each for each in METHODS if ALGORITHMS[each].needs_model), {})
+        path = model_for(data, config, runs, None, board).path
+        error = load_run(path).record["result"]["holdout"]["rmse_over_persistence"]
+        stage.outcome = f"error {100 * error:.1f}% of predicting no change"
+    return path
+
+
+def learned(data: Dataset, runs: Path, episodes: int, board: Dashboard) -> list[dict[str, Any]]:
+    """The policies of a dataset; the evaluation of each."""
+    from orl.runs.config import resolve_policy
+    from orl.runs.evaluate import evaluate
     from orl.runs.train_policy import default_policy_path, train_policy
 
-    group, documents = short(data.name), []
-    with board.stage(group, "model") as stage:
-        config, _ = resolve_policy(data.name, next(each for each in METHODS if ALGORITHMS[each].needs_model), {})
-        stage.outcome = model_words(model_for(data, config, runs, None, board).path)
+    documents = []
     for algorithm in METHODS:
-        with board.stage(group, algorithm) as stage:
+        with board.stage(short(data.name), algorithm) as stage:
             config, presets = resolve_policy(data.name, algorithm, {})
             path = default_policy_path(runs, config)
             train_policy(data, config, path, root=runs, presets=presets, reporter=board)
@@ -115,20 +128,27 @@ def learned(data: Dataset, runs: Path, episodes: int, board: Dashboard) -> list[
     return documents
 
 
-def planned(data: Dataset, runs: Path, episodes: int, board: Dashboard) -> dict[str, Any]:
-    """The transformer, and the episodes of a planner under it."""
+def fitted_sequence(data: Dataset, runs: Path, board: Dashboard) -> Path:
+    """The folder of the transformer that the planner searches."""
     from orl.runs.config_plan import model_config, resolve_plan
     from orl.runs.directory import load_run
     from orl.runs.model_supply import supply_model
+
+    config, _ = resolve_plan(data.name, PLANNER, {})
+    with board.stage(short(data.name), "transformer") as stage:
+        path = supply_model(data, model_config(config, 0), runs, None, "transformer", board).path
+        nats = load_run(path).record["result"]["holdout"]["cross_entropy"]["obs"]
+        stage.outcome = f"{nats:.2f} nats an observation token"
+    return path
+
+
+def planned(data: Dataset, runs: Path, episodes: int, board: Dashboard) -> dict[str, Any]:
+    """The evaluation of the planner."""
+    from orl.runs.config_plan import resolve_plan
     from orl.runs.plan import default_plan_path, plan
 
-    group = short(data.name)
     config, presets = resolve_plan(data.name, PLANNER, {})
-    with board.stage(group, "transformer") as stage:
-        fitted = supply_model(data, model_config(config, 0), runs, None, "transformer", board)
-        nats = load_run(fitted.path).record["result"]["holdout"]["cross_entropy"]["obs"]
-        stage.outcome = f"{nats:.2f} nats an observation token"
-    with board.stage(group, PLANNER) as stage:
+    with board.stage(short(data.name), PLANNER) as stage:
         path, few = default_plan_path(runs, config), planned_episodes(episodes)
         document = plan(data, config, path, root=runs, episodes=few, presets=presets, reporter=board)
         stage.outcome = f"{score_words(document)}, {document['ms_per_action']['median']:.0f} ms an action"
@@ -140,25 +160,17 @@ def planned_episodes(episodes: int) -> int:
     return min(episodes, PLANNED_EPISODES)
 
 
-def reported(paths: list[Path], runs: Path, board: Dashboard) -> Path | None:
-    """The report of the runs, None where there is no such command."""
+def reported(paths: list[Path], target: Path, board: Dashboard) -> Path | None:
+    """The report of the runs, None where this version has no such command."""
     with board.stage("", REPORT) as stage:
         try:
-            from orl.runs.report import report
-        except ImportError:
+            from orl.runs.report.write import write_report
+        except ModuleNotFoundError:
             stage.outcome = "not in this version"
             return None
-        target: Path = report(paths, runs / "demo.html", board)
+        write_report(paths, target, reporter=board)
         stage.outcome = str(target)
     return target
-
-
-def model_words(path: Path) -> str:
-    """The one-step error of a fitted model."""
-    from orl.runs.directory import load_run
-
-    error = load_run(path).record["result"]["holdout"]["rmse_over_persistence"]
-    return f"error {100 * error:.1f}% of predicting no change"
 
 
 def score_words(document: dict[str, Any]) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,13 @@ class Made:
         monkeypatch.setattr(train_policy, "train_policy", self.train)
         monkeypatch.setattr(evaluate, "evaluate", self.evaluate)
         monkeypatch.setattr(plan, "plan", self.plan)
+        self.reported: list[str] = []
+        monkeypatch.setitem(sys.modules, "orl.runs.report", ModuleType("report"))
+        monkeypatch.setitem(sys.modules, "orl.runs.report.write", SimpleNamespace(write_report=self.report))
+
+    def report(self, paths: list[Path], out: Path, *, reporter: Any) -> None:
+        self.reported = [path.name for path in paths]
+        out.write_text("a page")
 
     def load(self, name: str, message: Any) -> Any:
         self.asked.append(("load", name))
@@ -42,11 +50,11 @@ class Made:
 
     def model_for(self, data: Any, config: Any, root: Path, model: Any, reporter: Any) -> Any:
         self.asked.append(("model", config.dataset))
-        return SimpleNamespace(path=root)
+        return SimpleNamespace(path=root / "ensemble")
 
     def supply_model(self, data: Any, config: Any, root: Path, model: Any, kind: str, reporter: Any) -> Any:
         self.asked.append((kind, config.dataset))
-        return SimpleNamespace(path=root)
+        return SimpleNamespace(path=root / kind)
 
     def train(self, data: Any, config: Any, path: Path, **options: Any) -> None:
         self.asked.append((config.algorithm, data.name))
@@ -94,6 +102,24 @@ def test_a_method_of_each_kind_on_both_datasets_and_a_planner_on_one(
     assert set(METHODS) <= set(ALGORITHMS)
     assert PLANNER in PLANNERS
     assert list(DATASETS) == [mixed, narrow]
+
+
+def test_the_report_is_of_every_fit_and_policy(orl: Callable[..., Any], tmp_path: Path, made: Made) -> None:
+    done = orl("demo", "--episodes", 2, "--runs", tmp_path, "--json", "--quiet")
+    assert done.document["report"] == str(tmp_path / "demo.html")
+    assert (tmp_path / "demo.html").read_text() == "a page"
+    policies = [f"{method}-s0" for method in METHODS_THERE]
+    assert made.reported == ["ensemble", "transformer", "ensemble", *policies, "plan-beam-s0", *policies]
+
+
+def test_without_a_report_command_there_is_none(
+    orl: Callable[..., Any], tmp_path: Path, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "orl.runs.report", None)
+    monkeypatch.delitem(sys.modules, "orl.runs.report.write")
+    done = orl("demo", "--episodes", 2, "--runs", tmp_path, "--json")
+    assert (done.code, done.document["report"]) == (0, None)
+    assert "report done after 0:00: not in this version" in done.err
 
 
 def test_a_line_a_stage_where_there_is_no_terminal(orl: Callable[..., Any], tmp_path: Path, made: Made) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from orl.data.local import datasets_path, local_ids, read_metadata
-from orl.errors import DataError, OrlError
+from orl.errors import DataError, MissingError, OrlError
 from orl.host_memory import size
 from orl.runs.doctor import Check, State, said
 from orl.runs.doctor_machine import is_writable
 from orl.runs.doctor_packages import applies, imports, installed_version, needed_by
+from orl.runs.video_backend import choose_backend
 
 EMBEDDED = "Pendulum-v1"  # what the embedded datasets are recorded in: it has to work
 MUJOCO_IDS = ("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5")  # of the presets in experiments/mujoco
@@ -50,7 +51,7 @@ def simulators() -> list[Check]:
     checks = [step_of({"env_id": EMBEDDED}), *mujoco()]
     ids = {EMBEDDED}
     if checks[-1].state is State.ok:
-        checks += [step_of({"env_id": each}) for each in MUJOCO_IDS]
+        checks += [drawing(), *(step_of({"env_id": each}) for each in MUJOCO_IDS)]
         ids |= {*MUJOCO_IDS}
     for recorded in recorded_environments():
         if recorded["env_id"] not in ids:
@@ -74,6 +75,15 @@ def mujoco() -> list[Check]:
         found = f"{version} (wants {wanted}): returns are not comparable with published ones"
         return [check._replace(state=State.fault, found=found, remedy=command)]
     return [check]
+
+
+def drawing() -> Check:
+    """How MuJoCo draws its pictures, which only `orl evaluate --video` wants."""
+    try:
+        backend = choose_backend()
+    except MissingError as error:
+        return Check("simulators", "mujoco's pictures", State.note, str(error))
+    return Check("simulators", "mujoco's pictures", State.ok, f"by {backend or 'its own choice'}")
 
 
 def step_of(recorded: Mapping[str, Any]) -> Check:
