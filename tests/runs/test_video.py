@@ -207,15 +207,22 @@ def test_an_episode_is_played_with_the_history_that_the_model_sees() -> None:
     assert scene.returns == [pytest.approx(sum(shot.reward for shot in shots))]
 
 
+def failing(text: str) -> Callable[[], Any]:
+    """A render function that fails so."""
+
+    def render() -> Any:
+        raise RuntimeError(text)
+
+    return render
+
+
 @pytest.mark.parametrize(
     ("render", "says"),
     [
         (lambda: None, "P-v1 draws no pictures, so there is nothing to film"),
         (lambda: np.zeros((4, 4)), "P-v1 draws no pictures"),
-        (
-            lambda: (_ for _ in ()).throw(RuntimeError("no GL\ntraceback")),
-            "P-v1 cannot be drawn here: no GL; pip install",
-        ),
+        (failing("no GL\ntraceback"), "P-v1 cannot be drawn here: no GL; MuJoCo needs: apt-get install libegl1"),
+        (failing("no pygame"), "P-v1 cannot be drawn here: no pygame; pip install 'orl[video]'"),
     ],
 )
 def test_what_cannot_be_drawn_is_one_line(render: Callable[[], Any], says: str) -> None:

@@ -78,8 +78,10 @@ def drawing(env: EnvSpec) -> EnvSpec:
     draw_quietly()
     kwargs = {**env.kwargs, "render_mode": "rgb_array"}
     made_by = gymnasium.registry[env.env_id].entry_point if env.env_id in gymnasium.registry else ""
-    if isinstance(made_by, str) and made_by.startswith("gymnasium.envs.mujoco"):
+    package = made_by.split(":")[0] if isinstance(made_by, str) else ""
+    if package.startswith(("gymnasium.envs.mujoco", "gymnasium_robotics")):
         choose_backend()
+    if package.startswith("gymnasium.envs.mujoco"):
         kwargs |= {"width": SIDE, "height": SIDE}
     code = env.code
     if code is not None:

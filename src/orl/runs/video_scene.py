@@ -14,10 +14,11 @@ from PIL import Image
 from orl.data.acting_history import ActingHistory
 from orl.data.border import agent_action
 from orl.data.fields import Fields, flatten_observation
+from orl.documents import brief
 from orl.errors import MissingError
 from orl.evaluation.episodes import env_action
+from orl.runs import video_backend, video_file
 from orl.runs.policy import Policy
-from orl.runs.video_file import INSTALL
 from orl.runs.video_model import Imagined
 from orl.runs.video_picture import Curve, picture
 from orl.runs.video_states import SetState
@@ -134,8 +135,9 @@ def drawn(env: Any, name: str) -> NDArray[np.uint8]:
     try:
         frame = env.render()
     except Exception as error:  # a package, a library or a driver is missing: each says so in its own way
-        what = str(error).strip().splitlines() or [type(error).__name__]
-        raise MissingError(f"{name} cannot be drawn here: {what[0]}; {INSTALL}") from error
+        what = brief(str(error)) or type(error).__name__
+        remedy = video_file.INSTALL if "pygame" in what else f"MuJoCo needs: {video_backend.INSTALL}"
+        raise MissingError(f"{name} cannot be drawn here: {what}; {remedy}") from error
     if not isinstance(frame, np.ndarray) or frame.ndim != 3 or frame.dtype != np.uint8:
         raise MissingError(f"{name} draws no pictures, so there is nothing to film")
     return frame
