@@ -88,6 +88,7 @@ def test_errors_are_in_units_of_the_datas_spread() -> None:
     model = Imagined(FittedModel(ensemble, params, "never", Path()), 1)
     expected, truth = np.array([1.0, 8.0], np.float32), np.array([0.0, 4.0], np.float32)
     assert model.error(expected, truth) == pytest.approx(np.sqrt((2.0**2 + 1.0**2) / 2))
+    assert model.error(expected * np.float32(np.nan), truth) == float("inf")
     assert model.worst(expected, truth) == 0  # 2 spreads, though the other is further off in its own units
 
 
@@ -176,7 +177,8 @@ def test_a_picture_has_panels_lines_and_a_curve() -> None:
     assert sheet[TITLE + 10, SIDE // 2].tolist() == [255, 255, 255]  # a wide frame, as large as it fits
     assert sheet[middle, 2].tolist() == [255, 0, 0]
     assert picture([("real", red)], ["one"]).size == (SIDE, TITLE + SIDE + LINE)
-    assert (Curve([0.0, 0.4], [], 4).top, Curve([0.01], [], 4).top) == (0.4, 0.1)
+    assert [Curve(errors, [], 4).top for errors in ([0.0, 0.4], [0.01], [0.3, float("inf")])] == [0.4, 0.1, 0.3]
+    assert picture([("model", blue)], [], Curve([0.3, float("inf")], [0], 4)).size == (SIDE, TITLE + SIDE + PLOT)
 
 
 class Still:

@@ -47,7 +47,8 @@ def record_video(
 
     Returns:
         `file`, `frames`, `fps`, `episodes`, `returns`, `model` (whether it is shown), and with it `anchor_every` and
-        `error`: root mean square over steps and dimensions in units of the training data's spread.
+        `error`: root mean square over steps and dimensions in units of the training data's spread; None where the model
+        ran away.
 
     Raises:
         UsageError: no environment, or another ending than .mp4 or .gif. MissingError: nothing here can draw it, or
@@ -69,7 +70,7 @@ def record_video(
     document |= {"returns": scene.returns, "model": scene.beside is not None}
     if scene.beside is not None:
         error = float(np.sqrt(np.mean(np.square(scene.errors))))
-        document |= {"anchor_every": anchor_every, "error": error}
+        document |= {"anchor_every": anchor_every, "error": error if np.isfinite(error) else None}
     return document
 
 

@@ -50,8 +50,12 @@ class Imagined:
         return np.asarray(out.next_obs[0, : self._obs_dim]), float(out.reward[0])
 
     def error(self, expected: Floats, truth: Floats) -> float:
-        """Root mean square over dimensions [O] of the difference, in units of the training data's spread."""
-        return float(np.sqrt(np.mean(self._scaled(expected, truth) ** 2)))
+        """Root mean square over dimensions [O] of the difference, in units of the training data's spread.
+
+        Infinite where the model ran away, to what is no number.
+        """
+        error = float(np.sqrt(np.mean(self._scaled(expected, truth) ** 2)))
+        return error if np.isfinite(error) else float("inf")
 
     def worst(self, expected: Floats, truth: Floats) -> int:
         """The dimension that is furthest off, in those units."""

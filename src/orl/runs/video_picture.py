@@ -30,8 +30,8 @@ class Curve(NamedTuple):
 
     @property
     def top(self) -> float:
-        """The error at the curve's upper edge."""
-        return max(LEAST, *self.errors)
+        """The error at the curve's upper edge: the largest finite one, or a little."""
+        return max([LEAST, *(error for error in self.errors if np.isfinite(error))])
 
 
 def picture(
@@ -74,6 +74,7 @@ def draw_curve(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], curve:
         draw.line([(across(anchor), top), (across(anchor), bottom)], FAINT)
     draw.line([(left, bottom), (right, bottom)], FAINT)
     points = [
-        (across(step + 1), bottom - (bottom - top) * error / curve.top) for step, error in enumerate(curve.errors)
+        (across(step + 1), bottom - (bottom - top) * min(error / curve.top, 1.0))
+        for step, error in enumerate(curve.errors)
     ]
     draw.line([(left, bottom), *points], ACCENT, 2)

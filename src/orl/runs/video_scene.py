@@ -108,7 +108,8 @@ class Scene:
         self.errors.append(imagined.error(expected, shot.after))
         if not shown:
             return
-        beside.set_state(beside.twin, self.env, expected, shot.action)
+        if np.isfinite(expected).all():  # else it stays where it was last seen
+            beside.set_state(beside.twin, self.env, expected, shot.action)
         ahead, worst = imagined.ahead, imagined.worst(expected, shot.after)
         title = f"model, on its own for {ahead} step{'s' * (ahead != 1)}"
         curve = Curve(self.errors[begun:], imagined.anchors, max(min(self.limit or SPAN, SPAN), shot.step))
