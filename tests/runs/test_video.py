@@ -125,6 +125,7 @@ def test_a_gif_holds_the_frames_and_repeats(tmp_path: Path) -> None:
     assert (found.size, found.info["duration"], found.info["loop"]) == ((64, 48), 40, 0)
 
 
+@pytest.mark.filterwarnings("ignore:os.fork")  # by the reader, which starts its program so
 def test_an_mp4_holds_the_frames(tmp_path: Path) -> None:
     ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="needs ffmpeg: pip install 'orl[video]'")
     assert write_video(tmp_path / "a.mp4", squares(5), 10.0) == 5
