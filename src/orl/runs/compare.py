@@ -34,10 +34,10 @@ def compare(paths: list[Path], *, every_setting: bool = False) -> dict[str, Any]
     runs = [load_run(path) for path in paths]
     told = side_by_side([settings_and_circumstances(run) for run in runs])
     played = common_evaluation(runs)
-    columns = map(results, runs, played or [None] * len(runs))
+    columns = [results(run, played[index] if played else None) for index, run in enumerate(runs)]
     return {
         "settings": told if every_setting else differing(told),
-        "results": side_by_side([*columns]),
+        "results": side_by_side(columns),
         "evaluation": played and {key: played[0][key] for key in ("environment", "episodes", "evaluation_seed")},
         "improvement": improvements(paths, played) if played else [],
     }
