@@ -45,7 +45,7 @@ def test_what_a_requirement_lacks(requirement: str, found: list[Lack]) -> None:
 
 def test_an_extra_is_whole_or_says_what_it_lacks_and_how_to_get_it() -> None:
     needs = ["numpy>=2", "sim[engine]>=1; extra == 'play'", "plots>=3; extra == 'draw'", "plots>=1; extra == 'show'"]
-    needs += ["gone>=1; extra == 'show' and python_version < '3'"]
+    needs += ["gone>=1; extra == 'show' and python_version < '3'", "core>=1; python_version > '3'"]
     whole = extra("show", needs, THERE.get, NEEDS.__getitem__)
     assert whole == Check("extras", "show", State.ok, "plots")
     lacks = extra("play", needs, THERE.get, NEEDS.__getitem__)
