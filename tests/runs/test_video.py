@@ -167,6 +167,17 @@ def test_a_film_that_fails_leaves_what_was_there(name: str, tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+def test_half_a_film_is_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(path: Path, frames: Iterator[Image.Image], fps: float) -> int:
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(video_file, "_write_gif", half)
+    with pytest.raises(KeyboardInterrupt):
+        write_video(tmp_path / "a.gif", squares(5), 10.0)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_picture_has_panels_lines_and_a_curve() -> None:
     red, blue = (np.full((100, 200, 3), colour, np.uint8) for colour in ((255, 0, 0), (0, 0, 255)))
     sheet = np.asarray(picture([("real", red), ("model", blue)], ["one", "two"], Curve([0.0, 0.4], [0], 4)))
