@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orl_cli.common import stamp, usable_cores
+from orl.host_memory import usable_cores
+from orl_cli.common import stamp
 from orl_cli.console import out, print_json, print_table
 
 if TYPE_CHECKING:

@@ -175,10 +175,15 @@ def set_up_machine(device: str = "auto", *, deterministic: bool = False) -> None
                 f"no {device} found by jax; install its support with: pip install 'orl[{extra}]'"
             ) from None
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "orl" / "xla"
-        jax.config.update("jax_compilation_cache_dir", str(cache))
+        jax.config.update("jax_compilation_cache_dir", str(compilation_cache()))
     # every program: a start has some sixty small ones, which take a second to compile together
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+def compilation_cache() -> Path:
+    """The folder of compiled programs."""
+    given = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "orl" / "xla"
 
 
 def overrides(config: Path | None, assignments: list[str] | None, **flags: Any) -> dict[str, Any]:
@@ -196,8 +201,3 @@ def stamp(began: float, run: str | list[str] | None = None) -> dict[str, Any]:
     from orl.runs.directory import SCHEMA, versions
 
     return {"schema": SCHEMA, "run": run, "seconds": time.perf_counter() - began, "versions": versions()}
-
-
-def usable_cores() -> int:
-    """Cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -52,7 +52,7 @@ def show_dry_run(
 def _show(plan: MemoryPlan, estimate: Estimate | None) -> None:
     from rich.table import Table
 
-    from orl.runs.memory_plan import size
+    from orl.host_memory import size
 
     table = Table(title=f"memory of {plan.work}", title_justify="left")
     for column in ("what", "a seed", "in all"):

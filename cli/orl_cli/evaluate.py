@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from orl.errors import Interrupted, OrlError
+from orl.errors import Interrupted, OrlError, UsageError
 from orl_cli.common import (
     DEFAULT_ROOT,
     Debug,
@@ -22,7 +22,7 @@ from orl_cli.common import (
     guarded,
     set_up_machine,
 )
-from orl_cli.console import error_line, print_json, print_table, reporter_for
+from orl_cli.console import error_line, out, print_json, print_table, reporter_for
 
 
 @guarded
@@ -32,6 +32,16 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="First reset seed: the same start states for every run.")] = 0,
     env: Annotated[str | None, typer.Option(help="Gymnasium id; by default the one the data was recorded in.")] = None,
     trust_env: TrustEnv = False,
+    video: Annotated[
+        Path | None, typer.Option(help="Film an episode into this .mp4 or .gif, beside what the run's model expects.")
+    ] = None,
+    video_episodes: Annotated[
+        int | None, typer.Option(min=1, help="With --video: so many episodes.", show_default="1")
+    ] = None,
+    anchor_every: Annotated[
+        int | None,
+        typer.Option(min=1, help="With --video: show the model the true state every so many steps.", show_default="25"),
+    ] = None,
     bc: Annotated[
         bool, typer.Option("--bc/--no-bc", help="Show behaviour cloning beside; trained if not there yet.")
     ] = True,
@@ -44,7 +54,9 @@ def evaluate(
 ) -> None:
     """Run trained policies in their environment and compare them with the behaviour and with bc.
 
-    Writes per-episode results to RUN/eval/. Example:  orl evaluate runs/orl-pendulum-mixed-v0/mopo-s0
+    Writes per-episode results to RUN/eval/.
+
+    Examples:  orl evaluate runs/orl-pendulum-mixed-v0/mopo-s0   ·   orl evaluate RUN --video episode.gif
     """
     set_up_machine(device, deterministic=deterministic)
     from orl.evaluation.episodes import EnvSpec
@@ -54,9 +66,25 @@ def evaluate(
 
     reporter = reporter_for(quiet)
     spec = EnvSpec(env) if env else None
+    wishes = {"episodes": video_episodes, "anchor_every": anchor_every}
+    filming = {name: value for name, value in wishes.items() if value is not None}
+    if video is not None:
+        from orl.runs.video_file import check_target
+
+        check_target(video)
+        if len(run) > 1:
+            raise UsageError("--video films one run; name it alone")
+    elif filming:
+        raise UsageError("--video-episodes and --anchor-every belong to --video")
     opened = [load_run(path, "policy") for path in run]  # a wrong path is said before an hour of episodes, not after
     judge = functools.partial(play, episodes=episodes, seed=seed, env=spec, trust_env=trust_env, reporter=reporter)
     documents = [judge(path) for path in run]
+    if video is not None:
+        from orl.runs.video import record_video
+
+        documents[0]["video"] = record_video(
+            run[0], video, seed=seed, env=spec, trust_env=trust_env, reporter=reporter, **filming
+        )
     if bc:
         put_bc_beside(opened, documents, lambda one: judge(bc_for(one, runs, reporter)))
     if json:
@@ -67,7 +95,17 @@ def evaluate(
     for name in datasets:
         chosen = [d for one, d in zip(opened, documents, strict=True) if one.record["dataset"]["name"] == name]
         print_table(score_table(name, chosen))
-    return None
+    return out(video_line(documents[0]["video"])) if video is not None else None
+
+
+def video_line(found: dict[str, Any]) -> str:
+    """What was filmed, and how good the model's predictions in it were."""
+    said = f"video: {found['file']}, {found['frames']} frames at {found['fps']:.3g} a second"
+    if not found["model"]:
+        return said
+    return (
+        f"{said}; model error {found['error']:.3f} of the data's spread, true state every {found['anchor_every']} steps"
+    )
 
 
 def put_bc_beside(opened: list[Any], documents: list[dict[str, Any]], judge_bc: Callable[[Any], dict]) -> None:

@@ -8,9 +8,11 @@ import typer
 
 from orl_cli import (
     bench,
+    compare,
     data,
     demo,
     diagnose,
+    doctor,
     evaluate,
     fit_model,
     ope,
@@ -40,6 +42,8 @@ app.command("ope")(ope.ope)
 app.command("select")(select.select)
 app.command("tune")(tune.tune)
 app.command("demo")(demo.demo)
+app.command("compare")(compare.compare)
+app.command("doctor")(doctor.doctor)
 app.command("bench")(bench.bench)
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")

@@ -72,7 +72,7 @@ def pack(
     Example:  orl runs pack runs/plant-pump-v0/tune/candidates/bc pump-policy
     """
     began = time.perf_counter()
-    from orl.runs.memory_plan import size
+    from orl.host_memory import size
     from orl.runs.packing import pack as copy
 
     document = copy(run, target) | {"seconds": time.perf_counter() - began}

@@ -23,6 +23,8 @@ _HOMES = {
     "ope": ("orl.runs.ope", "ope"),
     "select": ("orl.runs.select", "select"),
     "tune": ("orl.runs.tune", "tune"),
+    "compare": ("orl.runs.compare", "compare"),
+    "record_video": ("orl.runs.video", "record_video"),
 }
 __all__ = list(_HOMES)
 

@@ -1,4 +1,4 @@
-"""What memory this machine has for the process, within the limits it runs under."""
+"""What memory and how many cores this machine has for the process, within the limits it runs under."""
 
 from __future__ import annotations
 
@@ -30,6 +30,20 @@ def held_memory() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return 0
+
+
+def size(number: float) -> str:
+    """'1.25 GB': bytes in decimal units, three digits."""
+    for unit in ("B", "kB", "MB"):
+        if abs(number) < 999.5:
+            return f"{number:.3g} {unit}"
+        number /= 1000
+    return f"{number:,.3g} GB" if number < 1000 else f"{number:,.0f} GB"
+
+
+def usable_cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _free_of_machine() -> int | None:

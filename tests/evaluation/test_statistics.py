@@ -6,7 +6,13 @@ from scipy import stats
 
 from orl.data.episodes import Reference
 from orl.errors import UsageError
-from orl.evaluation.statistics import iqm, probability_of_improvement, stratified_bootstrap_ci, summarise
+from orl.evaluation.statistics import (
+    improvement_ci,
+    iqm,
+    probability_of_improvement,
+    stratified_bootstrap_ci,
+    summarise,
+)
 
 
 def test_iqm_of_numbers_worked_by_hand():
@@ -140,3 +146,30 @@ def test_probability_of_improvement_is_mann_whitney_u():
 def test_probability_of_improvement_refuses_different_tasks():
     with pytest.raises(UsageError, match=r"\(2, 3\) and \(2, 2\)"):
         probability_of_improvement(np.zeros((2, 3)), np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize(("x", "y"), [([0.0, 1.0], [0.5]), ([0.5], [1.0, 0.0])])
+def test_interval_of_the_probability_of_improvement_has_the_known_quantiles(x, y):
+    """Redrawing {0, 1} gives P = 0, 1/2, 1 with odds 1:2:1, whichever side it is."""
+    assert improvement_ci(x, y, level=0.40) == (0.5, 0.5)  # the 30% and 70% quantiles
+    assert improvement_ci(x, y, level=0.60) == (0.0, 1.0)  # the 20% and 80% quantiles
+    assert improvement_ci([2.0, 3.0], [0.0, 1.0]) == (1.0, 1.0)  # every run beats every run
+    assert improvement_ci([1.0, 1.0], [1.0]) == (0.5, 0.5)  # ties
+    assert improvement_ci(x, y, level=0.40, seed=3) == improvement_ci(x, y, level=0.40, seed=3)
+
+
+def test_intervals_of_the_probability_of_improvement_hold_the_true_one_about_that_often():
+    rng, truth = np.random.default_rng(11), stats.norm.cdf(0.5 / np.sqrt(2.0))
+    held = 0
+    for _ in range(200):
+        low, high = improvement_ci(rng.normal(0.5, 1.0, 30), rng.normal(0.0, 1.0, 30), resamples=200)
+        held += low <= truth <= high
+    assert 0.89 <= held / 200 <= 0.985  # 95%, three standard errors of 200 to either side, and a little too narrow
+
+
+@pytest.mark.parametrize("bad", [{"level": 1.0}, {"level": 0.0}, {"resamples": 0}])
+def test_interval_of_the_probability_of_improvement_refuses_settings_out_of_range(bad):
+    with pytest.raises(UsageError, match="0 < level < 1 and resamples >= 1"):
+        improvement_ci([1.0], [2.0], **bad)
+    with pytest.raises(UsageError, match="one task"):
+        improvement_ci([[1.0]], [[2.0]])

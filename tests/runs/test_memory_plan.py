@@ -21,7 +21,7 @@ from orl.runs.fit_model import fit_model, load_model
 from orl.runs.fit_sequence import fit_sequence
 from orl.runs.loading import load_split
 from orl.runs.memory_needs import COMPILER, TEMPORARIES, ensemble_plan, policy_plan, sequence_plan
-from orl.runs.memory_plan import Line, MemoryPlan, size, tree_bytes, working_bytes
+from orl.runs.memory_plan import Line, MemoryPlan, tree_bytes, working_bytes
 from orl.runs.program import initial_states, program_of, train_data
 from orl.runs.train_policy import train_policy
 
@@ -130,7 +130,9 @@ def test_a_run_that_cannot_fit_is_refused_before_anything_is_written(
     text = str(refused.value)
     needed = float(re.match(r"training mopo needs about ([\d.]+) GB, ", text).group(1))  # type: ignore[union-attr]
     assert needed > (buffer + COMPILER) / 1e9
-    assert f"{size(buffer)} of it for rollout buffer; this machine has 2 GB; lower agent.rollout_batch" in text
+    assert (
+        f"{host_memory.size(buffer)} of it for rollout buffer; this machine has 2 GB; lower agent.rollout_batch" in text
+    )
     assert text.endswith("the number of seeds")
     assert "\n" not in text
     deep = MODEL | {"hidden": [20_000, 20_000], "weight_decay": [0.0, 0.0, 0.0]}
@@ -193,7 +195,7 @@ def test_this_machine_has_memory() -> None:
     ("number", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (2.5e6, "2.5 MB"), (1.234e9, "1.23 GB")]
 )
 def test_sizes_are_short(number: float, text: str) -> None:
-    assert size(number) == text
+    assert host_memory.size(number) == text
 
 
 def test_the_plan_makes_no_array(pendulum_log: str) -> None:

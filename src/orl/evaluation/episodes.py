@@ -174,7 +174,7 @@ def _run_wave(
     policy.reset()
     reward: NDArray[np.float32] | None = None
     while live.any():
-        action = _env_action(policy, policy(obs.copy(), reward), live, envs.single_action_space)
+        action = env_action(policy, policy(obs.copy(), reward), live, envs.single_action_space)
         reward = np.zeros(envs.num_envs, np.float32)
         # SyncVectorEnv.step would step finished environments too (or, without autoreset, refuse), so step them here.
         for i in np.flatnonzero(live):
@@ -241,7 +241,7 @@ def _missing(env_id: str, error: Exception) -> str:
     return f"environment {env_id} needs a package that is not installed: {text}"
 
 
-def _env_action(policy: Any, action: ArrayLike, live: NDArray[np.bool_], space: Any) -> NDArray[Any]:
+def env_action(policy: Any, action: ArrayLike, live: NDArray[np.bool_], space: Any) -> NDArray[Any]:
     """[M, *space.shape] the policy's actions as the environment takes them, checked on the rows that are live."""
     name = getattr(policy, "name", type(policy).__name__)
     rows = np.asarray(action, np.float64)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import jax
 
 from orl.errors import UsageError, is_out_of_memory
+from orl.host_memory import size
 from orl.runs import machine
 
 Place = Literal["host", "device"]
@@ -125,15 +126,6 @@ class MemoryPlan:
                 for each in self.accounts()
             ],
         }
-
-
-def size(number: float) -> str:
-    """'1.25 GB': bytes in decimal units, three digits."""
-    for unit in ("B", "kB", "MB"):
-        if abs(number) < 999.5:
-            return f"{number:.3g} {unit}"
-        number /= 1000
-    return f"{number:,.3g} GB" if number < 1000 else f"{number:,.0f} GB"
 
 
 def tree_bytes(tree: Any) -> int:
