@@ -12,6 +12,7 @@ from orl_cli import (
     demo,
     diagnose,
     evaluate,
+    export,
     fit_model,
     ope,
     plan,
@@ -39,6 +40,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("ope")(ope.ope)
 app.command("select")(select.select)
 app.command("tune")(tune.tune)
+app.command("export")(export.export)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.bench)
 app.add_typer(data.app, name="data")

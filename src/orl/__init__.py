@@ -23,6 +23,7 @@ _HOMES = {
     "ope": ("orl.runs.ope", "ope"),
     "select": ("orl.runs.select", "select"),
     "tune": ("orl.runs.tune", "tune"),
+    "export": ("orl.runs.export.run", "export"),
 }
 __all__ = list(_HOMES)
 

@@ -1,0 +1,192 @@
+"""The model card: what a policy's file is, what it takes and gives, what was found out about it, and its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orl.runs.export.usage import usage
+
+Document = Mapping[str, Any]
+
+
+def model_card(document: Document) -> str:
+    """The card of an export, in Markdown, from its document alone."""
+    parts = (_head, _made, _judged, _inputs, _outputs, usage, _flag, _proof, _limits, _files)
+    return "\n\n".join(part(document) for part in parts) + "\n"
+
+
+def code(text: object) -> str:
+    """A name from a run or a log as Markdown code: control characters as escapes, nothing that ends the code."""
+    shown = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in str(text))
+    return f"`{shown.replace('`', chr(39)).replace('|', '¦')}`"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [list(head), ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def number(value: float | None) -> str:
+    """Four digits, or a dash where there is no number."""
+    return "–" if value is None else f"{value:.4g}"
+
+
+def _head(document: Document) -> str:
+    sizes = f"{document['obs_dim']} numbers observed, {document['action_dim']} acted on"
+    past = f", with a memory of {document['history']} earlier steps" if document["history"] else ""
+    return (
+        f"# Policy: {document['algorithm']} on {code(document['dataset']['name'])}\n\n"
+        f"A deterministic controller in {document['format']} form: {sizes}{past}. The file holds everything between an"
+        " observation as it was logged and an action as it is played."
+    )
+
+
+def _made(document: Document) -> str:
+    data, when = document["dataset"], "at the end of the training"
+    if not document["at_the_end"]:
+        when = "the best by evaluations during the training, so chosen with a simulator's help"
+    status = "" if document["status"] == "finished" else f"; the run is {document['status']}, not finished"
+    rows = [
+        ["run", code(document["run"])],
+        ["algorithm", f"{document['algorithm']}, {document['steps']:,} updates, seed {document['seed']}"],
+        ["checkpoint", f"{document['checkpoint']}: {when}{status}"],
+        ["network", f"{document['parameters']:,} numbers, normaliser included"],
+        ["data", f"{code(data['name'])}: {data['steps']:,} steps in {data['episodes']:,} episodes"],
+        ["fingerprint of the data", f"SHA-256 {code(data['fingerprint'])}"],
+        ["returns of the data's episodes", f"mean {number(data['mean_return'])}, best {number(data['best_return'])}"],
+        [
+            "held out of the training",
+            f"{data['held_out_episodes']:,} episodes, of which {data['held_out_rows']:,} steps",
+        ],
+    ]
+    return "## How it was made\n\n" + table(["", ""], rows)
+
+
+def _judged(document: Document) -> str:
+    judged, lines = document["judged"], []
+    if judged["log"] is not None:
+        log = judged["log"]
+        value, better = (_interval(log[name]) for name in ("value", "improvement"))
+        lines.append(
+            f"- By the log alone (`orl ope`): {log['verdict']}. {log['reason']} Discounted return ({log['discount']:g})"
+            f" by fitted Q evaluation {value}, the behaviour's {number(log['behaviour'])}; over behaviour {better}."
+        )
+    for each in judged["simulator"]:
+        unit = "score" if each["normalised"] else "return"
+        lines.append(
+            f"- In {code(each['environment'])}: {unit} {number(each['score'])} over {each['episodes']} episodes"
+            f" ({each['by']})."
+        )
+    if not lines:
+        lines.append(
+            "Nobody has judged it: neither `orl train-policy` nor `orl evaluate` played it, and `orl ope` left nothing in the run folder."
+        )
+    elif not document["at_the_end"]:
+        lines.append("\nThese are judgements of the policy at the end of the training, **not of this checkpoint**.")
+    return "## What is known of its worth\n\n" + "\n".join(lines)
+
+
+def _inputs(document: Document) -> str:
+    data = document["dataset"]
+    ranges = zip(data["obs_names"], data["obs_low"], data["obs_mean"], data["obs_high"], strict=True)
+    rows = [[str(i), code(name), *map(number, rest)] for i, (name, *rest) in enumerate(ranges)]
+    text = (
+        f"## Input\n\n`obs`, float32 `[batch, {document['obs_dim']}]`, in the units and the order of the log. Numbers"
+        " must be finite. What the log held:\n\n" + table(["column", "name", "lowest", "mean", "highest"], rows)
+    )
+    if not document["history"]:
+        return text + "\n\nThe policy sees this observation only; it remembers nothing."
+    k, o, a = document["history"], document["obs_dim"], document["action_dim"]
+    layout = [
+        [f"0 to {k * o - 1}", f"the last {k} observations, the latest first ({o} a step)"],
+        [
+            f"{k * o} to {k * (o + a) - 1}",
+            f"the last {k} actions, the latest first ({a} a step), scaled to -1 and 1 at the bounds",
+        ],
+        [str(k * (o + a)), "1 within an episode; 0 begins one, and then nothing else of the memory is read"],
+    ]
+    return (
+        f"{text}\n\n`memory`, float32 `[batch, {document['memory_dim']}]`: zeros at the beginning of an episode,"
+        " and then what the last call returned as `next_memory`. Where another action was played than the one returned,"
+        " put that one, scaled to [-1, 1], in its place.\n\n" + table(["columns of memory", "what"], layout)
+    )
+
+
+def _outputs(document: Document) -> str:
+    bounds = zip(document["action_low"], document["action_high"], strict=True)
+    rows = [[f"{i}", number(low), number(high)] for i, (low, high) in enumerate(bounds)]
+    lines = [f"- `action`, float32 `[batch, {document['action_dim']}]`, in the environment's units, inside its bounds."]
+    if document["flag"]["missing"] is None:
+        lines.append("- `uncertainty`, float32 `[batch]`, and `out_of_distribution`, bool `[batch]`: see below.")
+    if document["history"]:
+        lines.append(f"- `next_memory`, float32 `[batch, {document['memory_dim']}]`: for the next call.")
+    return "## Output\n\n" + "\n".join(lines) + "\n\n" + table(["action", "lower bound", "upper bound"], rows)
+
+
+def _flag(document: Document) -> str:
+    flag = document["flag"]
+    if flag["missing"] is not None:
+        return f"## Out of distribution\n\n**There is no flag in this file**: {flag['missing']}."
+    return (
+        "## Out of distribution\n\n"
+        f"`uncertainty` is the greatest distance between what two of the {flag['members']} members of the model in"
+        f" {code(flag['model'])} predict for the next observation under the policy's own action, in spreads of the"
+        f" training data, times {number(flag['factor'])}. With this factor it was at least the model's error on"
+        f" {flag['covered']:.0%} of the held-out steps.\n\n"
+        f"`out_of_distribution` is true where it exceeds **{number(flag['threshold'])}**, or is no number. The"
+        f" threshold is the {flag['quantile']:g} quantile (split-conformal) over held-out steps with their logged actions."
+        f" With the policy's own actions {document['flagged']['held_out']:.2%} of the held-out observations are flagged; of"
+        " as many numbers drawn uniformly from a box twice as wide as the log's in every dimension,"
+        f" {document['flagged']['strange']:.0%}.\n\n"
+        "A flagged action is one whose consequences the data do not show: fall back to what ran before. An action that"
+        " is not flagged is not thereby good."
+    )
+
+
+def _proof(document: Document) -> str:
+    check, time = document["check"], document["latency_ms"]
+    lines = [
+        f"- Held-out observations asked: {check['rows']:,}. Largest difference from the policy in JAX:"
+        f" {check['action']:.2g} of the action's range; {check['limit']:g} would have been refused.",
+    ]
+    if document["history"]:
+        lines.append(f"- Largest difference of a remembered action: {check['memory']:.2g} of its range.")
+    if document["flag"]["missing"] is None:
+        lines.append(f"- Largest relative difference of uncertainties: {check['uncertainty']:.2g};"
+                     f" flags that differ: {check['flags']}.")  # fmt: skip
+    lines.append(
+        f"- One observation takes {time['p50']:.3g} ms (median) and {time['p99']:.3g} ms (99%) over {time['calls']:,}"
+        " calls on the machine that exported it, with whatever else ran there."
+    )
+    return "## The file against the policy\n\n" + "\n".join(lines)
+
+
+def _limits(document: Document) -> str:
+    lines = [
+        "- It answers anything it is given. What it does far from the data is extrapolation.",
+        "- Observations must come in the units, order, delay and sampling interval of the log; nothing in the file"
+        " notices another.",
+        "- It is deterministic, and does not learn while it runs.",
+        "- The held-out steps are of the same log. They say nothing of a system that has changed since.",
+    ]
+    if document["flag"]["missing"] is None:
+        lines.append(
+            "- Steps of one episode resemble each other, and the held-out ones also decided when the model's fit ended:"
+            f" with {document['dataset']['held_out_episodes']} held-out episodes the shares above are rough."
+        )
+    return "## Limits\n\n" + "\n".join(lines)
+
+
+def _files(document: Document) -> str:
+    files = [[code(each["name"]), f"{each['bytes']:,}", code(each["sha256"])] for each in document["files"]]
+    found = {**document["versions"], **document["runtime"]}
+    shown = ", ".join(
+        f"{name} {value if not isinstance(value, list) else '/'.join(value)}" for name, value in found.items()
+    )
+    return "## Files\n\n" + table(["file", "bytes", "SHA-256"], files) + f"\n\nMade and run with: {shown}."
+
+
+def _interval(part: Document) -> str:
+    return f"{number(part['value'])} ({number(part['low'])} to {number(part['high'])} at 95%)"
