@@ -98,6 +98,6 @@ def _show(document: dict[str, Any]) -> None:
     else:
         table.add_row("out of distribution", f"no flag: {flag['missing']}")
     for each in document["files"]:
-        table.add_row(each["name"], f"{each['bytes']:,} bytes, sha256 {each['sha256'][:16]}…")
+        table.add_row(each["name"], f"{each['bytes']:,} bytes, SHA-256 {each['sha256'][:16]}…")
     print_table(table)
     say(f"{document['folder']}/model-card.md says how to use it")

@@ -51,8 +51,11 @@ class Policy:
         self._check(rows, self.obs_dim, "obs")
         past = np.zeros((len(rows), self.memory_dim)) if memory is None else np.atleast_2d(np.asarray(memory, float))
         self._check(past, self.memory_dim, "memory")
+        if len(past) != len(rows):
+            raise ValueError(f"memory of shape {past.shape} for {len(rows)} observations")
         stacked = self._recalled(rows, past) if self.history else rows
-        step = self._act(stacked)
+        with np.errstate(invalid="ignore", over="ignore"):  # what is no number is flagged, not warned of
+            step = self._act(stacked)
         return Step(*(None if part is None else part[0] for part in step)) if single else step
 
     def _act(self, stacked: Any) -> Step:

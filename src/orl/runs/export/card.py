@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from orl.runs.export.usage import usage
+from orl.runs.export.interface import inputs, outputs, usage
+from orl.runs.export.markdown import code, number, table
 
 Document = Mapping[str, Any]
 
 
 def model_card(document: Document) -> str:
     """The card of an export, in Markdown, from its document alone."""
-    parts = (_head, _made, _judged, _inputs, _outputs, usage, _flag, _proof, _limits, _files)
+    parts = (_head, _made, _judged, inputs, outputs, usage, _flag, _proof, _limits, _files)
     return "\n\n".join(part(document) for part in parts) + "\n"
-
-
-def code(text: object) -> str:
-    """A name from a run or a log as Markdown code: control characters as escapes, nothing that ends the code."""
-    shown = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in str(text))
-    return f"`{shown.replace('`', chr(39)).replace('|', '¦')}`"
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [list(head), ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def number(value: float | None) -> str:
-    """Four digits, or a dash where there is no number."""
-    return "–" if value is None else f"{value:.4g}"
 
 
 def _head(document: Document) -> str:
@@ -81,48 +65,12 @@ def _judged(document: Document) -> str:
         )
     if not lines:
         lines.append(
-            "Nobody has judged it: neither `orl train-policy` nor `orl evaluate` played it, and `orl ope` left nothing in the run folder."
+            "Nobody has judged it: neither `orl train-policy` nor `orl evaluate` played it, and `orl ope` left"
+            " nothing in the run folder."
         )
     elif not document["at_the_end"]:
         lines.append("\nThese are judgements of the policy at the end of the training, **not of this checkpoint**.")
     return "## What is known of its worth\n\n" + "\n".join(lines)
-
-
-def _inputs(document: Document) -> str:
-    data = document["dataset"]
-    ranges = zip(data["obs_names"], data["obs_low"], data["obs_mean"], data["obs_high"], strict=True)
-    rows = [[str(i), code(name), *map(number, rest)] for i, (name, *rest) in enumerate(ranges)]
-    text = (
-        f"## Input\n\n`obs`, float32 `[batch, {document['obs_dim']}]`, in the units and the order of the log. Numbers"
-        " must be finite. What the log held:\n\n" + table(["column", "name", "lowest", "mean", "highest"], rows)
-    )
-    if not document["history"]:
-        return text + "\n\nThe policy sees this observation only; it remembers nothing."
-    k, o, a = document["history"], document["obs_dim"], document["action_dim"]
-    layout = [
-        [f"0 to {k * o - 1}", f"the last {k} observations, the latest first ({o} a step)"],
-        [
-            f"{k * o} to {k * (o + a) - 1}",
-            f"the last {k} actions, the latest first ({a} a step), scaled to -1 and 1 at the bounds",
-        ],
-        [str(k * (o + a)), "1 within an episode; 0 begins one, and then nothing else of the memory is read"],
-    ]
-    return (
-        f"{text}\n\n`memory`, float32 `[batch, {document['memory_dim']}]`: zeros at the beginning of an episode,"
-        " and then what the last call returned as `next_memory`. Where another action was played than the one returned,"
-        " put that one, scaled to [-1, 1], in its place.\n\n" + table(["columns of memory", "what"], layout)
-    )
-
-
-def _outputs(document: Document) -> str:
-    bounds = zip(document["action_low"], document["action_high"], strict=True)
-    rows = [[f"{i}", number(low), number(high)] for i, (low, high) in enumerate(bounds)]
-    lines = [f"- `action`, float32 `[batch, {document['action_dim']}]`, in the environment's units, inside its bounds."]
-    if document["flag"]["missing"] is None:
-        lines.append("- `uncertainty`, float32 `[batch]`, and `out_of_distribution`, bool `[batch]`: see below.")
-    if document["history"]:
-        lines.append(f"- `next_memory`, float32 `[batch, {document['memory_dim']}]`: for the next call.")
-    return "## Output\n\n" + "\n".join(lines) + "\n\n" + table(["action", "lower bound", "upper bound"], rows)
 
 
 def _flag(document: Document) -> str:
@@ -135,10 +83,10 @@ def _flag(document: Document) -> str:
         f" {code(flag['model'])} predict for the next observation under the policy's own action, in spreads of the"
         f" training data, times {number(flag['factor'])}. With this factor it was at least the model's error on"
         f" {flag['covered']:.0%} of the held-out steps.\n\n"
-        f"`out_of_distribution` is true where it exceeds **{number(flag['threshold'])}**, or is no number. The"
-        f" threshold is the {flag['quantile']:g} quantile (split-conformal) over held-out steps with their logged actions."
-        f" With the policy's own actions {document['flagged']['held_out']:.2%} of the held-out observations are flagged; of"
-        " as many numbers drawn uniformly from a box twice as wide as the log's in every dimension,"
+        f"`out_of_distribution` is true where it exceeds **{number(flag['threshold'])}**, or is no number: the"
+        f" {flag['quantile']:g} quantile (split-conformal) over held-out steps with their logged actions. With the"
+        f" policy's own actions {document['flagged']['held_out']:.2%} of the held-out observations are flagged; of as"
+        " many drawn uniformly from a box twice as wide as the log's in every dimension"
         f" {document['flagged']['strange']:.0%}.\n\n"
         "A flagged action is one whose consequences the data do not show: fall back to what ran before. An action that"
         " is not flagged is not thereby good."

@@ -38,7 +38,7 @@ def observation_names(dataset: Dataset) -> list[str]:
 
 
 def strange_observations(dataset: Dataset, count: int) -> NDArray[np.float32]:
-    """[count, O] drawn uniformly from a box twice as wide as the log's in every dimension: most are nothing it knows."""
+    """[count, O] drawn uniformly from a box twice as wide as the log's in every dimension: mostly unknown."""
     low, high = (extreme.astype(np.float64) for extreme in (dataset.obs.min(axis=0), dataset.obs.max(axis=0)))
     drawn = np.random.default_rng(0).uniform(size=(count, len(low)))
     return ((low + high) / 2 + (2.0 * drawn - 1.0) * (high - low)).astype(np.float32)

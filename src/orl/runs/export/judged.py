@@ -13,40 +13,46 @@ from orl.runs.reporter import Reporter
 
 STRANGE = (DataError, KeyError, TypeError, ValueError, AttributeError, IndexError)
 
+Found = dict[str, Any] | None
+
 
 def judgements(run: RunDirectory, seed: int, reporter: Reporter) -> dict[str, Any]:
     """`log`: of `orl ope` and `orl select` (RUN/ope), None without; `simulator`: of the training and `orl evaluate`.
 
     All of the policy at the end of the training. What is damaged is told and left out.
     """
-    file = run.path / "ope" / f"{seed}.json"
-    log = _read(file, _by_the_log, reporter) if file.is_file() else None
-    index = run.record["seeds"].index(seed)
-    played = [
-        _read(each, lambda document: _by_the_simulator(document, index), reporter)
-        for each in sorted((run.path / "eval").glob("*.json"))
-    ]
-    return {"log": log, "simulator": [*_while_training(run, index), *(each for each in played if each is not None)]}
+    file, index = run.path / "ope" / f"{seed}.json", run.record["seeds"].index(seed)
+    log = _picked(file, _by_the_log, reporter) if file.is_file() else None
+    record = run.path / "run.json"
+    played = [_picked(record, lambda document: _at_the_end(document, index), reporter)]
+    for each in sorted((run.path / "eval").glob("*.json")):
+        played.append(_picked(each, lambda document: _by_the_simulator(document, index), reporter))
+    return {"log": log, "simulator": [each for each in played if each is not None]}
 
 
-def _while_training(run: RunDirectory, index: int) -> list[dict[str, Any]]:
-    """The evaluation at the end of the training, where there was one."""
-    score, environment = run.record.get("result", {}).get("score"), run.record["dataset"].get("env_id")
-    if score is None:
-        return []
-    found = {"environment": str(environment), "episodes": score["episodes"], "by": "at the end of the training"}
-    return [found | {"score": score["per_seed"][index], "normalised": score["normalised"]}]
-
-
-def _read(file: Path, picked: Callable[[dict[str, Any]], dict[str, Any]], reporter: Reporter) -> dict[str, Any] | None:
+def _picked(file: Path, pick: Callable[[dict[str, Any]], Found], reporter: Reporter) -> Found:
     try:
-        return picked(read_json(file))
+        return pick(read_json(file))
     except STRANGE as error:
-        reporter.message(f"note: {file} is left out of the card, it is no such document ({error!r})")
+        reporter.message(f"note: what {file} says of the policy is left out of the card: {error!r}")
         return None
 
 
-def _by_the_log(document: dict[str, Any]) -> dict[str, Any]:
+def _at_the_end(record: dict[str, Any], index: int) -> Found:
+    """The evaluation at the end of the training, where there was one."""
+    score = record.get("result", {}).get("score")
+    if score is None:
+        return None
+    return {
+        "environment": str(record["dataset"]["env_id"]),
+        "episodes": int(score["episodes"]),
+        "by": "at the end of the training",
+        "score": _number(score["per_seed"][index]),
+        "normalised": bool(score["normalised"]),
+    }
+
+
+def _by_the_log(document: dict[str, Any]) -> Found:
     found = document["candidate"]
     verdict, estimate, behaviour = verdict_of(found), found["estimates"]["fqe"], found["behaviour"]
     parts = ("value", "low", "high")
@@ -60,7 +66,7 @@ def _by_the_log(document: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _by_the_simulator(document: dict[str, Any], index: int) -> dict[str, Any]:
+def _by_the_simulator(document: dict[str, Any], index: int) -> Found:
     return {
         "environment": str(document["environment"]),
         "episodes": int(document["episodes"]),
