@@ -33,6 +33,7 @@ def test_the_document(orl: Callable[..., Any], mopo: dict[str, Any], tmp_path: P
         "factor": 0,
         "covered": 0.95,
         "quantile": 0.95,
+        "rows": 200,
         "threshold": 0,
     }
     assert [each["name"] for each in document["files"]] == ["policy.npz", "policy.py"]

@@ -114,7 +114,9 @@ def test_the_flag_is_that_of_the_runs_model(exported: dict[str, Any], trained: d
     from orl.runs.export.subject import held_out, open_subject
 
     flag, model = exported["flag"], package.load_model(trained["combo"] / "model")
-    rows, episodes = held_out(load("orl/pendulum/mixed-v0"), open_subject(trained["combo"], None, "last"))
+    rows, episodes = held_out(
+        load("orl/pendulum/mixed-v0"), open_subject(trained["combo"], None, "last").config.model, 0
+    )
     u = flag["factor"] * np.asarray(disagreement(model.ensemble, model.params, rows.obs, rows.action))
     assert (len(u), len(np.unique(episodes))) == (10_000, 50)
     assert np.mean(u > flag["threshold"]) == pytest.approx(0.01, abs=2e-4)
@@ -176,6 +178,18 @@ def test_a_policy_without_a_model_has_no_flag_unless_one_is_named(
     assert 0 < flagged["flagged"]["held_out"] < 0.5
     with pytest.raises(UsageError, match="was fitted with history 0, not 3"):
         package.export(trained["stacked"], format="numpy", out=tmp_path / "x", model=model)
+
+
+def test_the_flag_is_calibrated_on_what_was_held_out_of_the_models_own_fit(
+    cloned: dict[str, Any], fitted: dict[str, Any], orl: Callable[..., Any], pendulum_log: str, tmp_path: Path
+) -> None:
+    """A model that saw all but the first of eight episodes, a policy from which three were held out."""
+    words = settings(TINY_AGENT, ["model.holdout_fraction=0.4"])
+    done = orl("train-policy", "-a", "bc", "-d", pendulum_log, "--steps", 10, "--runs", tmp_path, "--json", *words)
+    assert done.code == 0, done.err
+    run, model = Path(done.document["run"]), Path(fitted["run"])
+    document = package.export(run, format="numpy", out=tmp_path / "out", model=model)
+    assert (document["flag"]["rows"], document["check"]["rows"]) == (200, 600)
 
 
 def test_a_file_that_answers_otherwise_never_appears(

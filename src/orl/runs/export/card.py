@@ -31,7 +31,7 @@ def _made(document: Document) -> str:
     data, when = document["dataset"], "at the end of the training"
     if not document["at_the_end"]:
         when = "the best by evaluations during the training, so chosen with a simulator's help"
-    status = "" if document["status"] == "finished" else f"; the run is {document['status']}, not finished"
+    status = "" if document["status"] == "finished" else f"; the run is {code(document['status'])}, not finished"
     rows = [
         ["run", code(document["run"])],
         ["algorithm", f"{document['algorithm']}, {document['steps']:,} updates, seed {document['seed']}"],
@@ -82,9 +82,9 @@ def _flag(document: Document) -> str:
         f"`uncertainty` is the greatest distance between what two of the {flag['members']} members of the model in"
         f" {code(flag['model'])} predict for the next observation under the policy's own action, in spreads of the"
         f" training data, times {number(flag['factor'])}. With this factor it was at least the model's error on"
-        f" {flag['covered']:.0%} of the held-out steps.\n\n"
+        f" {flag['covered']:.0%} of the {flag['rows']:,} logged steps held out of its fit.\n\n"
         f"`out_of_distribution` is true where it exceeds **{number(flag['threshold'])}**, or is no number: the"
-        f" {flag['quantile']:g} quantile (split-conformal) over held-out steps with their logged actions. With the"
+        f" {flag['quantile']:g} quantile (split-conformal) over the same steps. With the"
         f" policy's own actions {document['flagged']['held_out']:.2%} of the held-out observations are flagged; of as"
         " many drawn uniformly from a box twice as wide as the log's in every dimension"
         f" {document['flagged']['strange']:.0%}.\n\n"

@@ -56,5 +56,6 @@ def flag_document(known: Familiarity, quantile: float) -> dict[str, Any]:
         "factor": known.familiar.factor,
         "covered": COVERED,
         "quantile": quantile,
+        "rows": known.rows,
         "threshold": known.familiar.threshold,
     }

@@ -65,8 +65,8 @@ def export(
     plan = _planned(subject, format, out, model, force)
     _tell(subject, seed, reporter)
     dataset = dataset_of(subject.run, reporter)
-    rows, episodes = held_out(dataset, subject)
-    known = familiarity(dataset, rows, model_of(subject, model), quantile)
+    rows, episodes = held_out(dataset, subject.config.model, subject.spec.history)
+    known = familiarity(dataset, model_of(subject, model), quantile)
     if known.missing:
         reporter.message(f"no out-of-distribution flag: {known.missing}")
     facts = plan | {"dataset": data_document(subject, dataset, episodes), "flag": flag_document(known, quantile)}

@@ -15,6 +15,7 @@ from orl.data.split import SPLIT_SEED, split_by_episode
 from orl.deployment.description import Description, describe, detector_of
 from orl.deployment.familiarity import calibrated
 from orl.deployment.reference import Familiar
+from orl.dynamics.config import EnsembleConfig
 from orl.errors import DataError, UsageError
 from orl.evaluation.diagnosis.errors import judge
 from orl.runs.config import PolicyRunConfig
@@ -44,10 +45,11 @@ class Subject(NamedTuple):
 
 
 class Familiarity(NamedTuple):
-    """What makes the flag, or `missing`: why there is none. `error`, `unsure` [N]: of held-out logged rows."""
+    """What makes the flag, the `model` it is of and the `rows` that calibrated it; or `missing`: why there is none."""
 
     familiar: Familiar | None = None
     model: Path | None = None
+    rows: int = 0
     missing: str | None = None
 
 
@@ -97,17 +99,16 @@ def model_of(subject: Subject, model: Path | None) -> Path | None:
     return path
 
 
-def held_out(dataset: Dataset, subject: Subject) -> tuple[Transition, NDArray[np.int64]]:
-    """Rows that the policy did not train on, at most MOST_ROWS, and the episode of each."""
-    settings = subject.config.model
-    data = with_history(dataset, subject.spec.history)
+def held_out(dataset: Dataset, settings: EnsembleConfig, history: int) -> tuple[Transition, NDArray[np.int64]]:
+    """Rows held out of what was trained with these settings, at most MOST_ROWS, and the episode of each."""
+    data = with_history(dataset, history)
     rows = split_by_episode(data, settings.holdout_fraction, SPLIT_SEED, settings.holdout_max_rows).holdout_rows
     kept = rows[evenly(len(rows), MOST_ROWS)]
     return transitions(data, kept), data.episode_of_row[kept]
 
 
-def familiarity(dataset: Dataset, rows: Transition, path: Path | None, quantile: float) -> Familiarity:
-    """The flag of the ensemble in `path`, calibrated on held-out logged rows.
+def familiarity(dataset: Dataset, path: Path | None, quantile: float) -> Familiarity:
+    """The flag of the ensemble in `path`, calibrated on the logged rows that were held out of its own fit.
 
     Raises:
         UsageError: the quantile is out of range, or too high for so few rows. DataError: the model's predictions are
@@ -117,6 +118,7 @@ def familiarity(dataset: Dataset, rows: Transition, path: Path | None, quantile:
         return Familiarity(missing="the run has no model; name a fitted ensemble with --model to have one")
     check_model(dataset, path, "ensemble")
     fitted = load_model(path)
+    rows, _ = held_out(dataset, fitted.ensemble.config, fitted.ensemble.history)
     judged = judge(fitted.ensemble, fitted.params, rows, "standardised")
     unsure = judged.uncertainty[DISAGREEMENT]
     if not (np.isfinite(unsure).all() and np.isfinite(judged.next_obs).all()):
@@ -124,7 +126,7 @@ def familiarity(dataset: Dataset, rows: Transition, path: Path | None, quantile:
     found = calibrated(unsure, judged.next_obs, quantile)
     if found is None:
         return Familiarity(model=path, missing=f"the members of {path} do not disagree, as a single one cannot")
-    return Familiarity(Familiar(fitted.ensemble, fitted.params, *found), path)
+    return Familiarity(Familiar(fitted.ensemble, fitted.params, *found), path, len(unsure))
 
 
 def description_of(subject: Subject, familiar: Familiar | None) -> Description:
