@@ -14,6 +14,7 @@ from orl_cli import (
     diagnose,
     doctor,
     evaluate,
+    export,
     fit_model,
     ope,
     plan,
@@ -41,6 +42,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("ope")(ope.ope)
 app.command("select")(select.select)
 app.command("tune")(tune.tune)
+app.command("export")(export.export)
 app.command("demo")(demo.demo)
 app.command("compare")(compare.compare)
 app.command("doctor")(doctor.doctor)

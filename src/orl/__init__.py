@@ -25,6 +25,7 @@ _HOMES = {
     "tune": ("orl.runs.tune", "tune"),
     "compare": ("orl.runs.compare", "compare"),
     "record_video": ("orl.runs.video", "record_video"),
+    "export": ("orl.runs.export.run", "export"),
 }
 __all__ = list(_HOMES)
 

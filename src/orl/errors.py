@@ -16,6 +16,10 @@ class UsageError(OrlError):
     exit_code = 2
 
 
+class ParityError(OrlError):
+    """An exported file does not answer what the policy answers."""
+
+
 class UnwritableError(UsageError):
     """A place cannot be written to: the disk is full, or the folder is read-only."""
 
