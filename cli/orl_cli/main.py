@@ -16,6 +16,7 @@ from orl_cli import (
     ope,
     plan,
     predict,
+    report,
     runs,
     select,
     train_policy,
@@ -39,6 +40,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("ope")(ope.ope)
 app.command("select")(select.select)
 app.command("tune")(tune.tune)
+app.command("report")(report.report)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.bench)
 app.add_typer(data.app, name="data")
