@@ -50,14 +50,14 @@ def in_short(dataset: Dataset) -> Html | None:
 def scores(dataset: Dataset, palette: Palette, figures: Figures) -> Html:
     """What the policies are worth against the behaviour, bc and what was published."""
     yardsticks, methods = dataset["yardsticks"], dataset["methods"]
-    played = [method for method in methods if method["score"]]
-    missing = [method for method in methods if not method["score"]]
-    parts = [absent(f"No score of {method['label']}", f"orl evaluate {method['runs'][0]}") for method in missing]
     if not methods:
         return absent("No policy of this dataset is in the report", "orl train-policy")
-    if not played:
-        return joined(*parts)
-    parts = [figures.put(score_figure(methods, yardsticks, palette)), _score_table(played, yardsticks), *parts]
+    played = [method for method in methods if method["score"]]
+    parts: list[Html | None] = []
+    if played:
+        parts += [figures.put(score_figure(methods, yardsticks, palette)), _score_table(played, yardsticks)]
+    for method in (each for each in methods if not each["score"]):
+        parts.append(absent(f"No score of {method['label']}", f"orl evaluate {method['runs'][0]}"))
     if all(method["name"] != "bc" for method in methods):
         parts.append(absent("No bc to compare with", f"orl train-policy --algo bc --dataset {dataset['data']['name']}"))
     return joined(*parts, _published(yardsticks["published"]))
