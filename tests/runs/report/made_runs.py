@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from orl.config import to_toml
 from orl.runs.config import resolve_fit, resolve_policy
 
+ATTACK = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&\u202e\x1b"
+MODEL_VALUE = {"mean_return": 9.0, "score": 90.0, "gap": 40.0, "per_seed": [90.0, 90.0], "horizon": 200}
 DATA = {
     "name": "no/such-v0",
     "steps": 400,
@@ -122,3 +125,44 @@ def made_prediction(run: Path, name: str = "ensemble") -> None:
     }
     (run / "predict").mkdir()
     (run / "predict" / "prediction.json").write_text(json.dumps(document))
+
+
+def full_runs(folder: Path) -> Path:
+    """A mopo run of two seeds with everything that a report shows, and its model's run."""
+    rows = [
+        {"step": step, "seed": seed, "q": 1.0 * seed, "penalty": 0.5, "oddity": 2.0}
+        for step in (10, 20)
+        for seed in (0, 1)
+    ]
+    run = made_policy(folder / "mopo", seeds=[0, 1], metrics=rows)
+    made_evaluation(run, [[1.0, 3.0], [5.0, 7.0]], model_value=MODEL_VALUE)
+    holdout = {"rows": 40, "rmse": 0.1, "k_step": {"1": {"rmse": 0.1, "rmse_over_persistence": 0.5}}}
+    model = made_model(folder / "ensemble", [{"step": 1, "holdout_mse": 0.5}], result={"holdout": holdout})
+    shutil.copytree(model, run / "model")
+    made_diagnosis(run)
+    made_prediction(model)
+    return folder
+
+
+def hostile_runs(folder: Path) -> Path:
+    """Runs with the attack in every name and text that a report shows."""
+    bad = ATTACK
+    data = {"name": bad, "env_id": bad, "reference": {"min": 0.0, "max": 10.0, "source": bad}}
+    rows = [{"step": 1, "seed": 0, bad: 1.0, "q": 2.0}]
+    run = made_policy(
+        folder / ATTACK.replace("/", "|"), metrics=rows, data=data, presets=[bad], device=bad, versions={bad: bad},
+        rollback={"epoch": 1, "learning_rate_scale": 0.1, "tensor": bad}, value_warning={bad: bad},
+        penalty={"share": 0.5, "uncertainty": bad, "penalty_coef": bad}, began_as={"run": bad, "seeds": [0]},
+    )  # fmt: skip
+    made_evaluation(run, [[1.0, 2.0]], environment=bad, model_value=MODEL_VALUE | {"per_seed": [1.0]})
+    model = made_model(folder / "model", [{"step": 1, "holdout_mse": 0.5, bad: 1.0}], result={"holdout": None})
+    shutil.copytree(model, run / "model")
+    calibration = {"columns": [bad, bad, "reward"], "levels": [0.5], "coverage": [[0.4, 0.6, 0.5]],
+                   "expected_calibration_error": 0.1, "rows": 1}  # fmt: skip
+    uncertainty = {"uncertainty": bad, "units": bad, "rank_correlation": None, "admissible_share": None,
+                   "penalty_coef": None, "mean_penalty": None}  # fmt: skip
+    made_diagnosis(run, calibration=calibration, uncertainties=[uncertainty])
+    made_prediction(run, bad)
+    with (run / "config.toml").open("a") as file:
+        file.write(f"\n[more]\nnote = {json.dumps(bad)}\n{json.dumps(bad)} = 1\n")
+    return folder

@@ -5,21 +5,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
-from made_runs import made_diagnosis, made_evaluation, made_model, made_policy, made_prediction
+from made_runs import ATTACK, full_runs, hostile_runs, made_policy
 
 from orl.runs.report import page
 from orl.runs.report.gather import gather
 from orl.runs.report.log import leave_log
 from orl.runs.report.page import render
-
-ATTACK = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&\u202e\x1b"
-MODEL_VALUE = {"mean_return": 9.0, "score": 90.0, "gap": 40.0, "per_seed": [90.0, 90.0], "horizon": 200}
 
 
 class Seen(HTMLParser):
@@ -71,18 +67,7 @@ def test_a_section_without_data_says_what_makes_them(tmp_path: Path) -> None:
 
 
 def test_a_section_with_data_shows_them(tmp_path: Path) -> None:
-    rows = [
-        {"step": step, "seed": seed, "q": 1.0 * seed, "penalty": 0.5, "oddity": 2.0}
-        for step in (10, 20)
-        for seed in (0, 1)
-    ]
-    run = made_policy(tmp_path / "mopo", seeds=[0, 1], metrics=rows)
-    made_evaluation(run, [[1.0, 3.0], [5.0, 7.0]], model_value=MODEL_VALUE)
-    holdout = {"rows": 40, "rmse": 0.1, "k_step": {"1": {"rmse": 0.1, "rmse_over_persistence": 0.5}}}
-    model = made_model(tmp_path / "ensemble", [{"step": 1, "holdout_mse": 0.5}], result={"holdout": holdout})
-    shutil.copytree(model, run / "model")
-    made_diagnosis(run)
-    made_prediction(model)
+    full_runs(tmp_path)
     text = page_of(tmp_path)
     seen = Seen(text)
     figures = json.loads(seen.scripts[0])
@@ -132,30 +117,6 @@ def test_a_page_that_is_followed_loads_itself_anew(tmp_path: Path) -> None:
     seen = Seen(page_of(tmp_path, refresh=7))
     at = seen.attributes.index(("http-equiv", "refresh"))
     assert seen.attributes[at + 1] == ("content", "7")
-
-
-def hostile_runs(folder: Path) -> Path:
-    """Runs with the attack in every name and text that a report shows."""
-    bad = ATTACK
-    data = {"name": bad, "env_id": bad, "reference": {"min": 0.0, "max": 10.0, "source": bad}}
-    rows = [{"step": 1, "seed": 0, bad: 1.0, "q": 2.0}]
-    run = made_policy(
-        folder / ATTACK.replace("/", "|"), metrics=rows, data=data, presets=[bad], device=bad, versions={bad: bad},
-        rollback={"epoch": 1, "learning_rate_scale": 0.1, "tensor": bad}, value_warning={bad: bad},
-        penalty={"share": 0.5, "uncertainty": bad, "penalty_coef": bad}, began_as={"run": bad, "seeds": [0]},
-    )  # fmt: skip
-    made_evaluation(run, [[1.0, 2.0]], environment=bad, model_value=MODEL_VALUE | {"per_seed": [1.0]})
-    model = made_model(folder / "model", [{"step": 1, "holdout_mse": 0.5, bad: 1.0}], result={"holdout": None})
-    shutil.copytree(model, run / "model")
-    calibration = {"columns": [bad, bad, "reward"], "levels": [0.5], "coverage": [[0.4, 0.6, 0.5]],
-                   "expected_calibration_error": 0.1, "rows": 1}  # fmt: skip
-    uncertainty = {"uncertainty": bad, "units": bad, "rank_correlation": None, "admissible_share": None,
-                   "penalty_coef": None, "mean_penalty": None}  # fmt: skip
-    made_diagnosis(run, calibration=calibration, uncertainties=[uncertainty])
-    made_prediction(run, bad)
-    with (run / "config.toml").open("a") as file:
-        file.write(f"\n[more]\nnote = {json.dumps(bad)}\n{json.dumps(bad)} = 1\n")
-    return folder
 
 
 def test_data_from_elsewhere_never_act(tmp_path: Path) -> None:

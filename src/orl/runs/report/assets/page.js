@@ -7,7 +7,6 @@
   const config = {
     background: null,
     font: "system-ui, sans-serif",
-    aria: false, // the place of a figure says what it shows, and its table what it holds
     view: { stroke: null },
     axis: {
       ...text, gridColor: "var(--line)", domainColor: "var(--muted)", tickColor: "var(--muted)",
@@ -22,7 +21,8 @@
   async function draw(place) {
     try {
       await window.vegaEmbed(place, figures[place.id].spec, options);
-      place.dataset.drawn = "yes";
+      // the place of a figure says what it shows, and its table what it holds
+      place.querySelector("svg").setAttribute("aria-hidden", "true");
     } catch (error) {
       place.textContent = "This figure could not be drawn; its numbers are in the table.";
       console.error(place.id, error);
