@@ -118,7 +118,7 @@ def keep_model(fitted: FittedModel | FittedSequence, target: Path) -> None:
 
 
 def keep_run(source: Path, target: Path, *without: str) -> None:
-    """Copy a run into another one, without its training state and its evaluations.
+    """Copy a run into another one, without its training state, its evaluations and what trackers left.
 
     Args:
         without: names of further files and folders to leave out, wherever they are.
@@ -130,7 +130,7 @@ def keep_run(source: Path, target: Path, *without: str) -> None:
         return
     _refuse_links(source)
     temporary = target.with_name(f"{TEMPORARY}{target.name}")
-    left_out = shutil.ignore_patterns("state", "timings.jsonl", "eval", LOCK, f"{TEMPORARY}*", *without)
+    left_out = shutil.ignore_patterns("state", "timings.jsonl", "eval", "tracking", LOCK, f"{TEMPORARY}*", *without)
     with saving(target):
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.copytree(source, temporary, ignore=left_out)

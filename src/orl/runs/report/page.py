@@ -58,7 +58,7 @@ def _head(document: Mapping[str, Any], programs: Sequence[str], refresh: int | N
         element("meta", charset="utf-8"),
         element("meta", http_equiv="Content-Security-Policy", content=policy),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", http_equiv="refresh", content=str(refresh)) if refresh else None,
+        element("meta", http_equiv="refresh", content=str(refresh)) if refresh is not None else None,
         element("title", f"orl report: {document['title']}"),
         element("link", rel="icon", href="data:,"),
         style(rules() + asset("page.css")),
