@@ -37,7 +37,9 @@ class TensorBoard:
     def __init__(self, run: RunDirectory, name: str) -> None:
         import tensorboardX
 
-        self._writer = tensorboardX.SummaryWriter(str(run.path / FOLDER / "tensorboard"), write_to_disk=True)
+        # files of one second would have one name, and the second call would empty the first one's
+        folder, ending = str(run.path / FOLDER / "tensorboard"), f".{uuid.uuid4().hex[:8]}"
+        self._writer = tensorboardX.SummaryWriter(folder, filename_suffix=ending)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         for key, value in values.items():
