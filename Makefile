@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.orl-installed
-EXTRAS ?= dev,mujoco
+EXTRAS ?= dev,mujoco,report,tensorboard
 WORKERS ?= 2
 
 EARLIER ?= benchmarks/results/quick-cpu.json

@@ -15,7 +15,7 @@ Spec = dict[str, Any]
 INK, MUTED = "var(--ink)", "var(--muted)"
 SERIES = tuple(f"var(--series-{index})" for index in range(8))
 DASHES = ([], [6, 3], [2, 2])
-HEIGHT, LABEL_HEIGHT, CHARACTER = 200, 14, 6.4  # pixels: of the plot, of a name at its side, a character's width
+HEIGHT, LABEL_HEIGHT = 200, 14  # pixels: of the plot, of a name at its side
 LONGEST_LABEL = 22
 
 
@@ -66,7 +66,7 @@ def lines(title: str, alt: str, x: Axis, y: Axis, series: Sequence[Line]) -> Fig
     layers[0]["params"] = [ZOOM]
     layers += [_readings(x.title, named), _end_labels(named, y)]
     encoding = {"x": _quantitative("x", x), "y": _quantitative("y", y)}
-    return Figure(title, alt, _spec(layers, encoding, _label_room(named)), *_table(x.title, named))
+    return Figure(title, alt, _spec(layers, encoding), *_table(x.title, named))
 
 
 # The wheel and the finger scroll the page: zooming takes Shift, a double click goes back.
@@ -193,11 +193,6 @@ def shortened(label: str) -> str:
     return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 10]}…{label[-9:]}"
 
 
-def _label_room(named: Sequence[Line]) -> int:
-    longest = max((len(shortened(line.label)) for line in named), default=0)
-    return 14 + round(CHARACTER * longest)
-
-
 def _table(x: str, named: Sequence[Line]) -> tuple[list[str], list[list[Any]]]:
     at: dict[float, list[Any]] = {}
     for index, line in enumerate(named):
@@ -206,11 +201,11 @@ def _table(x: str, named: Sequence[Line]) -> tuple[list[str], list[list[Any]]]:
     return [x, *(line.label for line in named)], [at[place] for place in sorted(at)]
 
 
-def _spec(layers: list[Spec], encoding: Spec, right: int = 8, height: int = HEIGHT) -> Spec:
+def _spec(layers: list[Spec], encoding: Spec) -> Spec:
     return {
         "width": "container",
-        "height": height,
-        "padding": {"left": 4, "top": 8, "bottom": 4, "right": right},
+        "height": HEIGHT,
+        "padding": {"left": 4, "top": 8, "bottom": 4, "right": 4},
         "autosize": {"type": "fit-x", "contains": "padding"},
         "encoding": encoding,
         "layer": layers,

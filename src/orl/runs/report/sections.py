@@ -43,7 +43,8 @@ def in_short(dataset: Dataset) -> Html | None:
     if promised:
         widest = max(promised, key=lambda method: method["promise"]["gap"])
         gap = widest["promise"]["gap"]
-        said += f" Greatest excess of the model's promise over the truth: {widest['label']}, {gap:+.1f}."
+        most = f" Greatest excess of the model's promise over the truth: {widest['label']}, {gap:+.1f}."
+        said += most if gap > 0 else " No model promises more than the environment paid."
     return element("p", said, class_="short")
 
 
@@ -121,7 +122,7 @@ def promises(dataset: Dataset, palette: Palette, figures: Figures) -> Html:
     """The bare model's opinion beside the truth."""
     methods = [method for method in dataset["methods"] if method["promise"]]
     if not methods:
-        return absent("No model's opinion of these policies", "orl evaluate RUN")
+        return absent("No model's opinion of these policies", f"orl evaluate {_first_run(dataset)}")
     unit = "score" if dataset["yardsticks"]["normalised"] else "return"
     blown = [method["label"] for method in methods if method["promise"]["promised"] is None]
     rows = [
@@ -143,8 +144,18 @@ def promises(dataset: Dataset, palette: Palette, figures: Figures) -> Html:
     columns = ["policy", f"true {unit}", "in the model", "gap", "rollouts outside the data"]
     parts = [figures.put(promise_figure(methods, unit, palette)), table(columns, rows, name="Promise and truth")]
     if all(method["outside"] is None for method in methods):
-        parts.append(absent("How much of the rollouts lies outside the data is not known", "orl diagnose RUN"))
+        parts.append(
+            absent(
+                "How much of the rollouts lies outside the data is not known", f"orl diagnose {methods[0]['runs'][0]}"
+            )
+        )
     return joined(*parts, paragraph(note))
+
+
+def _first_run(dataset: Dataset) -> str:
+    """The run of the first method that has a model, to be named in a command."""
+    using = [method for method in dataset["methods"] if method["cost"]["model"] is not None]
+    return str((using or dataset["methods"])[0]["runs"][0]) if dataset["methods"] else "RUN"
 
 
 def learning(dataset: Dataset, palette: Palette, figures: Figures) -> Html:
