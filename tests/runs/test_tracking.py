@@ -7,6 +7,7 @@ import math
 import struct
 import sys
 from collections.abc import Callable, Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
@@ -115,6 +116,13 @@ def test_what_trackers_leave_is_not_copied(run: RunDirectory, tmp_path: Path) ->
     assert sorted(each.name for each in (tmp_path / "copy").iterdir()) == ["config.toml", "run.json"]
 
 
+def stand_in(name: str) -> ModuleType:
+    """A package of that name that can be found."""
+    module = ModuleType(name)
+    module.__spec__ = ModuleSpec(name, None)
+    return module
+
+
 def test_weights_and_biases_go_on_under_the_same_id(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against a stand-in that keeps what it is told."""
     opened: list[dict[str, Any]] = []
@@ -126,7 +134,7 @@ def test_weights_and_biases_go_on_under_the_same_id(run: RunDirectory, monkeypat
             log=lambda values, step: told.append((step, values)), finish=lambda: told.append((-1, {}))
         )
 
-    module = ModuleType("wandb")
+    module = stand_in("wandb")
     module.init = init  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "wandb", module)
     tell(run, "wandb", ROWS[:2])
@@ -171,7 +179,7 @@ class StandIn:
 
 
 def test_mlflow_finds_its_run_again(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = ModuleType("mlflow")
+    module = stand_in("mlflow")
     module.MlflowClient = StandIn  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "mlflow", module)
     tell(run, "mlflow", [{"step": 1, "nll": 2.0}])

@@ -10,6 +10,7 @@ import math
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -98,7 +99,7 @@ class MLflow:
         self._client.set_terminated(self._run)
 
 
-# by the word that --tracker takes, which is also that of the extra: what is imported, and what is made of it
+# by the word that --tracker takes, which is also that of the extra: the package, and what is made of a run
 TRACKERS: dict[str, tuple[str, Callable[[RunDirectory, str], Tracker]]] = {
     "tensorboard": ("tensorboardX", TensorBoard),
     "wandb": ("wandb", WeightsAndBiases),
@@ -155,7 +156,8 @@ class _Followed:
     def __init__(self, run: RunDirectory, name: str) -> None:
         self._file = run.path / FOLDER / f"{name}.json"
         self._file.parent.mkdir(exist_ok=True)
-        state = read_json(self._file) if self._file.is_file() else {"id": uuid.uuid4().hex[:16], STEP: 0}
+        fresh: dict[str, Any] = {"id": uuid.uuid4().hex[:16], STEP: 0}
+        state = read_json(self._file) if self._file.is_file() else fresh
         self._id, self._told = str(state["id"]), int(state[STEP])
         self._reached = self._told
         self.tracker = TRACKERS[name][1](run, self._id)
@@ -202,10 +204,6 @@ def tracked(reporter: Reporter, names: Sequence[str]) -> Iterator[Reporter]:
 
 
 def _require(name: str) -> None:
-    from importlib import import_module
-
     package = TRACKERS[name][0]
-    try:
-        import_module(package)
-    except ImportError:
-        raise MissingError(f"--tracker {name} needs {package}; install it with: pip install 'orl[{name}]'") from None
+    if find_spec(package) is None:
+        raise MissingError(f"--tracker {name} needs {package}; install it with: pip install 'orl[{name}]'")

@@ -58,7 +58,8 @@ def score_figure(methods: Methods, yardsticks: Mapping[str, Any], palette: Palet
         for each in yardsticks["published"]
         if each["algorithm"] == method["name"]
     ]
-    spans = [Span(m["label"], *m["score"]["ci95"], palette.colour(m["label"])) for m in played if m["score"]["ci95"]]
+    intervals = [(method["label"], method["score"]["ci95"]) for method in played if method["score"]["ci95"]]
+    spans = [Span(label, low, high, palette.colour(label)) for label, (low, high) in intervals]
     rows = [
         ["behaviour", yardsticks["behaviour"]["mean"], None, None],
         ["best logged episode", yardsticks["behaviour"]["best"], None, None],
@@ -92,7 +93,8 @@ def promise_figure(methods: Methods, unit: str, palette: Palette) -> Figure | No
     order, dots, spans, rows = [method["label"] for method in known], [], [], []
     for method in known:
         label, promise, colour = method["label"], method["promise"], palette.colour(method["label"])
-        spans.append(Span(label, *sorted((promise["true"], promise["promised"])), colour))
+        low, high = sorted((promise["true"], promise["promised"]))
+        spans.append(Span(label, low, high, colour))
         dots += [Dot(label, promise["true"], "true", colour), Dot(label, promise["promised"], "in the model", colour)]
         rows.append([label, promise["true"], promise["promised"], promise["gap"]])
     widest = max(known, key=lambda method: method["promise"]["gap"])

@@ -154,4 +154,4 @@ def plotting_library() -> str:
         import vl_convert
     except ImportError:
         raise MissingError("the report's plots need vl-convert; install it with: pip install 'orl[report]'") from None
-    return str(vl_convert.javascript_bundle())
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))

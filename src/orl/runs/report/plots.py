@@ -14,7 +14,7 @@ Spec = dict[str, Any]
 
 INK, MUTED = "var(--ink)", "var(--muted)"
 SERIES = tuple(f"var(--series-{index})" for index in range(8))
-DASHES = ([], [6, 3], [2, 2])
+DASHES: tuple[list[int], ...] = ([], [6, 3], [2, 2])
 HEIGHT, LABEL_HEIGHT = 200, 14  # pixels: of the plot, of a name at its side
 LONGEST_LABEL = 22
 
@@ -145,10 +145,11 @@ def _readings(x: str, named: Sequence[Line]) -> Spec:
 
 def _end_labels(named: Sequence[Line], axis: Axis) -> Spec:
     """The names at the right ends, moved apart where they would cover each other."""
-    ends = [(line, *_last(line)) for line in named]
-    ends = [(line, x, min(y, axis.high) if axis.high is not None else y) for line, x, y in ends if y is not None]
+    ends = [(line, *last) for line in named if (last := _last(line)) is not None]
     lowest, highest = _extent(named, axis)
-    places = spread_apart([y for _, _, y in ends], (highest - lowest) * LABEL_HEIGHT / HEIGHT, lowest, highest)
+    places = spread_apart(
+        [min(y, highest) for _, _, y in ends], (highest - lowest) * LABEL_HEIGHT / HEIGHT, lowest, highest
+    )
     right = max((x for _, x, _ in ends), default=0)
     rows = [
         {"x": right, "y": place, "t": shortened(line.label), "c": line.colour}
@@ -161,9 +162,9 @@ def _end_labels(named: Sequence[Line], axis: Axis) -> Spec:
     }
 
 
-def _last(line: Line) -> tuple[float, Number]:
+def _last(line: Line) -> tuple[float, float] | None:
     known = [(x, y) for x, y in zip(line.x, line.y, strict=False) if y is not None]
-    return known[-1] if known else (0.0, None)
+    return known[-1] if known else None
 
 
 def _extent(series: Sequence[Line], axis: Axis) -> tuple[float, float]:

@@ -54,12 +54,12 @@ def _diagnosis(found: Diagnosis) -> dict[str, Any]:
 
 def _prediction(found: Prediction) -> dict[str, Any]:
     """The errors, and of the example as many dimensions as are shown, each with `real` and `predicted` by model."""
-    document = {"actions": found.actions, "error": found.error, "persistence": found.persistence, "dims": []}
-    if found.example is None:
-        return document
+    document = {"actions": found.actions, "error": found.error, "persistence": found.persistence}
     example = found.example
-    dims = min([len(example.start), MAX_DIMS, *(len(row) for row in example.real)])
-    document["dims"] = [
+    if example is None:
+        return document | {"dims": []}
+    count = min([len(example.start), MAX_DIMS, *(len(row) for row in example.real)])
+    dims = [
         {
             "dim": dim,
             "real": [example.start[dim], *(row[dim] for row in example.real)],
@@ -68,6 +68,6 @@ def _prediction(found: Prediction) -> dict[str, Any]:
                 for name, draws in example.predicted.items()
             },
         }
-        for dim in range(dims)
+        for dim in range(count)
     ]
-    return document
+    return document | {"dims": dims}
