@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.orl-installed
-EXTRAS ?= dev,mujoco,video,export
+EXTRAS ?= dev,mujoco,report,export,video,tensorboard
 WORKERS ?= 2
 
 EARLIER ?= benchmarks/results/quick-cpu.json

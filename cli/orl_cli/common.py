@@ -46,6 +46,18 @@ class OnDivergence(StrEnum):
     rollback = "rollback"
 
 
+class TrackerName(StrEnum):
+    """Where metrics can go beside metrics.jsonl."""
+
+    tensorboard = "tensorboard"
+    wandb = "wandb"
+    mlflow = "mlflow"
+
+
+Trackers = Annotated[
+    list[TrackerName] | None,
+    typer.Option("--tracker", help="Send metrics there too; repeatable. Each needs the extra of its name."),
+]
 Dataset = Annotated[
     str | None,
     typer.Option(

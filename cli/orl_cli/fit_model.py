@@ -26,6 +26,7 @@ from orl_cli.common import (
     Quiet,
     Root,
     Set,
+    Trackers,
     WhenDiverged,
     guarded,
     overrides,
@@ -60,6 +61,7 @@ def fit_model(
     config: ConfigFile = None,
     set_: Set = None,
     on_divergence: WhenDiverged = OnDivergence.stop,
+    tracker: Trackers = None,
     device: Device = "auto",
     deterministic: Deterministic = False,
     force: Force = False,
@@ -82,6 +84,7 @@ def fit_model(
     from orl.runs.fit_model import fit_model as ensemble_fit
     from orl.runs.fit_sequence import fit_sequence
     from orl.runs.fits import fit_path
+    from orl.runs.tracking import tracked
 
     reporter = reporter_for(quiet)
     only = {name: value for name, value in (("arch", arch), ("steps", steps)) if value is not None}
@@ -109,8 +112,9 @@ def fit_model(
         needs, timed = (ensemble_plan, probe_ensemble) if is_ensemble else (sequence_plan, probe_sequence)
         measure = functools.partial(timed, data, resolved) if probe else None
         return show_dry_run(resolved, presets, path, json, functools.partial(needs, data, resolved), measure)
-    more: dict[str, Any] = {"on_divergence": on_divergence.value, "reporter": reporter}
-    document = fit(data, resolved, path, presets=presets, force=force, **more)
+    with tracked(reporter, tracker or []) as told:
+        more: dict[str, Any] = {"on_divergence": on_divergence.value, "reporter": told}
+        document = fit(data, resolved, path, presets=presets, force=force, **more)
     return print_json(document) if json else print_table(table(document))
 
 

@@ -19,6 +19,7 @@ from orl_cli import (
     ope,
     plan,
     predict,
+    report,
     runs,
     select,
     train_policy,
@@ -43,6 +44,7 @@ app.command("ope")(ope.ope)
 app.command("select")(select.select)
 app.command("tune")(tune.tune)
 app.command("export")(export.export)
+app.command("report")(report.report)
 app.command("demo")(demo.demo)
 app.command("compare")(compare.compare)
 app.command("doctor")(doctor.doctor)

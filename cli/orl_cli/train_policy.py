@@ -27,6 +27,7 @@ from orl_cli.common import (
     Quiet,
     Root,
     Set,
+    Trackers,
     TrustEnv,
     WhenDiverged,
     guarded,
@@ -97,6 +98,7 @@ def train_policy(
     trust_env: TrustEnv = False,
     resume: Resume = True,
     on_divergence: WhenDiverged = OnDivergence.stop,
+    tracker: Trackers = None,
     device: Device = "auto",
     deterministic: Deterministic = False,
     force: Force = False,
@@ -120,6 +122,7 @@ def train_policy(
     from orl.runs.model_supply import refuse_other_history
     from orl.runs.penalty import penalty_settings
     from orl.runs.seeds import parse_seeds
+    from orl.runs.tracking import tracked
     from orl.runs.train_policy import default_policy_path
     from orl.runs.train_policy import train_policy as train
 
@@ -143,20 +146,21 @@ def train_policy(
     if not resume and (path / "run.json").exists() and not force:
         raise UsageError(f"{path} already holds a run; --no-resume needs another --out, or --force to replace it")
     data = load(dataset, reporter.message)
-    document = train(
-        data,
-        resolved,
-        path,
-        root=runs,
-        model=model,
-        init=init,
-        presets=presets,
-        penalty_share=covered,
-        trust_env=trust_env,
-        force=force,
-        on_divergence=on_divergence.value,
-        reporter=reporter,
-    )
+    with tracked(reporter, tracker or []) as told:
+        document = train(
+            data,
+            resolved,
+            path,
+            root=runs,
+            model=model,
+            init=init,
+            presets=presets,
+            penalty_share=covered,
+            trust_env=trust_env,
+            force=force,
+            on_divergence=on_divergence.value,
+            reporter=told,
+        )
     return print_json(document) if json else _summary(document)
 
 

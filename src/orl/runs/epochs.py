@@ -85,7 +85,9 @@ def _one_epoch(run: RunDirectory, fit: Fit, state: Any, epoch: int, reporter: Re
     row: Mapping[str, float] = {key: float(value) for key, value in metrics.items()}
     if found := tell(onset):
         raise divergence(found, epoch, fit.updates, fit.config, fit.largest_reward)
-    run.append("metrics.jsonl", {"step": epoch, **row, **scale_entry(run)})
+    line = {"step": epoch, **row, **scale_entry(run)}
+    run.append("metrics.jsonl", line)
+    reporter.row(run, line)
     run.append("timings.jsonl", {"step": epoch, "seconds": time.perf_counter() - started})
     reporter.advance(epoch, fit.shown(row))
     return state

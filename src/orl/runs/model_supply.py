@@ -119,7 +119,7 @@ def keep_model(fitted: FittedModel | FittedSequence, target: Path) -> None:
 
 
 def keep_run(source: Path, target: Path, *without: str, finish: Callable[[Path], None] = lambda copy: None) -> None:
-    """Copy a run into another one, without its training state, its evaluations and its exports.
+    """Copy a run into another one, without its training state, its evaluations, its exports and what trackers left.
 
     Args:
         without: names of further files and folders to leave out, wherever they are.
@@ -132,7 +132,9 @@ def keep_run(source: Path, target: Path, *without: str, finish: Callable[[Path],
         return
     _refuse_links(source)
     temporary = target.with_name(f"{TEMPORARY}{target.name}")
-    left_out = shutil.ignore_patterns("state", "timings.jsonl", "eval", "export", LOCK, f"{TEMPORARY}*", *without)
+    left_out = shutil.ignore_patterns(
+        "state", "timings.jsonl", "eval", "export", "tracking", LOCK, f"{TEMPORARY}*", *without
+    )
     with saving(target):
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.copytree(source, temporary, ignore=left_out)

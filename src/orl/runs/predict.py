@@ -27,6 +27,7 @@ from orl.runs.fits import MODEL_KINDS, finished_fit
 from orl.runs.loading import dataset_of
 from orl.runs.reporter import Reporter
 from orl.runs.stretches import Stretches, held_out_stretches, recent
+from orl.runs.watched import rounded
 from orl.sequence.sampling import Filter
 
 
@@ -141,7 +142,18 @@ def _document(
         "error": {name: _plain(each) for name, each in errors.items()},
         "persistence": _plain(persistence),
         "break_even": {name: break_even(each, persistence) for name, each in errors.items()},
+        "example": _example(stretches, predictions),
         "versions": versions(),
+    }
+
+
+def _example(stretches: Stretches, predictions: dict[str, NDArray[np.float32]]) -> dict[str, Any]:
+    """The first start, what followed and what every draw of every model said of it, to four significant digits."""
+    drawn = {name: rounded(each[:, 0]) for name, each in predictions.items()}
+    return {
+        "start": rounded(np.asarray(stretches.past.now)[0]),
+        "real": rounded(stretches.real[0]),
+        "predicted": drawn,
     }
 
 

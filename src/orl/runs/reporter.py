@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orl.runs.directory import RunDirectory
 
 
 class Reporter:
@@ -16,6 +20,9 @@ class Reporter:
 
     def advance(self, done: int, metrics: Mapping[str, float]) -> None:
         """`done` units of the stage are behind us; `metrics` are the latest numbers."""
+
+    def row(self, run: RunDirectory, row: Mapping[str, Any]) -> None:
+        """A row of metrics, all of them, was added to the log of `run`."""
 
     def finish(self) -> None:
         """The stage is over."""

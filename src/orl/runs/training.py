@@ -70,7 +70,9 @@ def one_epoch(training: Training, epoch: int) -> float:
         row = {name: float(values[index]) for name, values in rows.items()}
         extra = scale_entry(run) | beyond_rewards(run, config, training.largest_reward, step, seed, row)
         extra |= {name: values[index] for name, values in evaluation.items()}
-        run.append("metrics.jsonl", {"step": step, "seed": seed, **row, **extra})
+        line = {"step": step, "seed": seed, **row, **extra}
+        run.append("metrics.jsonl", line)
+        training.reporter.row(run, line)
     run.append("timings.jsonl", {"step": step, "seconds": seconds})
     shown: Mapping[str, float] = {name: float(values.mean()) for name, values in rows.items()}
     shown = {name: shown[name] for name in ("critic_loss", "actor_loss", "q") if name in shown}
