@@ -11,7 +11,7 @@ import csv
 import numpy as np
 
 BATCHES, MINUTES = 80, 60
-COLUMNS = "batch,minute,s_level,s_pressure,s_temperature,valve,speed,yield,failed".split(",")
+COLUMNS = ["batch", "minute", "s_level", "s_pressure", "s_temperature", "valve", "speed", "yield", "failed"]
 
 
 def step(state: np.ndarray, valve: float, speed: float, rng: np.random.Generator) -> tuple[np.ndarray, float, bool]:

@@ -11,6 +11,7 @@ from orl.planning import PLANNERS
 
 SMALL_JUDGE = ["ope.fqe.hidden=[8]", "ope.fqe.updates=20", "ope.fqe.members=2", "ope.behaviour.hidden=[8]"]
 SMALL_JUDGE += ["ope.behaviour.updates=20", "ope.behaviour.checks=2", "ope.model_starts=3", "ope.model_horizon=5"]
+SMALL_SEQUENCE = [*TINY_SEQUENCE, "model.value=returns", "model.timeouts=ignore"]  # no value has to be fitted for these
 SMALL_PLANS = {
     "beam": ["plan.beam=3", "plan.horizon=2", "plan.context=1"],
     "mcts": ["plan.simulations=3", "plan.actions=2", "plan.horizon=2", "plan.context=1"],
@@ -27,14 +28,14 @@ def smaller(words: list[str]) -> list[str]:
     if "--help" in words or "--dry-run" in words:
         return []
     if command == "fit-model":
-        return settings(TINY_SEQUENCE if "transformer" in words else TINY_MODEL)
+        return settings(SMALL_SEQUENCE if "transformer" in words else TINY_MODEL)
     if command == "train-policy":
         entry = ALGORITHMS[option(words, ("--algo", "-a"), "mopo")]
         model = [TINY_MODEL, TINY_ROLLOUT] if entry.needs_model else []
         return ["--steps", "20", *settings(TINY_AGENT, *model)]
     if command == "plan":
         planner = option(words, ("--planner", "-p"), "beam")
-        model = TINY_SEQUENCE if PLANNERS[planner].model == "transformer" else TINY_MODEL
+        model = SMALL_SEQUENCE if PLANNERS[planner].model == "transformer" else TINY_MODEL
         return ["--episodes", "1", "--no-bc", *settings(model, SMALL_PLANS[planner])]
     return {
         "evaluate": ["--episodes", "2", "--no-bc"],

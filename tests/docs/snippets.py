@@ -100,11 +100,19 @@ def run_command(command: str, folder: Path, orl: Callable[..., Any]) -> None:
     """
     if command.startswith("orl "):
         words = expand(command, folder)[1:]
-        done = orl(*words, *smaller(words))
+        done = orl(*words, *smaller(words), *usual_folder(words, orl))
         assert done.code == 0, f"{command}\nended with {done.code}: {done.err}"
         return
     done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, env=os.environ)
     assert done.returncode == 0, f"{command}\nended with {done.returncode}: {done.stderr}"
+
+
+def usual_folder(words: list[str], orl: Callable[..., Any]) -> list[str]:
+    """`--out` with the folder that the words as printed would write to: other settings would go to another one."""
+    if words[0] not in ("train-policy", "plan") or {"--out", "-o", "--obs", "--dry-run"} & set(words):
+        return []
+    probe = ["--no-probe"] if words[0] == "train-policy" else []
+    return ["--out", orl(*words, "--dry-run", *probe, "--json").document["run"]]
 
 
 def run_block(block: Block, folder: Path, orl: Callable[..., Any], names: dict[str, Any]) -> None:

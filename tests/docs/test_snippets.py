@@ -11,11 +11,20 @@ from typing import Any
 import pytest
 from snippets import ROOT, RUNNABLE, blocks, commands, known_commands, pages, run_block
 
+from orl.agents import behaviour_regularised, behaviour_value
 from orl.data import pendulum
+from orl.evaluation.diagnosis import two_sample
+from orl.runs import yardstick
 
 SHARED = Path(os.environ.get("ORL_SHARED_DATA", ROOT.parent / "shared" / "data"))
 NOT_RUN = 2  # blocks: `make demo` and `make test` in README, pip in docs/index.md
 SMALL_LOG = (pendulum.Part("good", 3), pendulum.Part("random", 5, torque=0.0, noise=float("inf")))
+SHORT_FITS = (
+    (behaviour_value, "STEPS", 20),
+    (behaviour_regularised, "CLONE_STEPS", 20),
+    (two_sample, "STEPS", 20),
+    (yardstick, "YARDSTICK_STEPS", 20),
+)
 RUNNING = [page for page in pages() if any(block.kind in RUNNABLE for block in blocks(page.read_text()))]
 
 
@@ -31,6 +40,8 @@ def folder(tmp_path: Path, sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
         (tmp_path / "shared" / "data").symlink_to(SHARED.resolve())
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     monkeypatch.setitem(pendulum.RECIPES, pendulum.MIXED, SMALL_LOG)
+    for module, constant, few in SHORT_FITS:
+        monkeypatch.setattr(module, constant, few)
     monkeypatch.syspath_prepend(str(work))
     monkeypatch.chdir(work)
     return work

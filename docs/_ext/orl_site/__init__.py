@@ -7,12 +7,13 @@ import inspect
 from pathlib import Path
 from typing import Any, ClassVar
 
-from orl_site.docstrings import to_rst
 from docutils import nodes
 from docutils.statemachine import StringList
-from orl_site.settings import markdown_table
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+
+from orl_site.docstrings import to_rst
+from orl_site.settings import markdown_table
 
 
 class Settings(SphinxDirective):
