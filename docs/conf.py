@@ -12,7 +12,7 @@ write_reference(HERE.parent / "src" / "orl", HERE / "reference")
 
 project = "orl"
 author = "the orl authors"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "orl_site"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "orl_site.extension"]
 exclude_patterns = ["_build", "_ext", "examples"]
 source_suffix = {".md": "markdown"}
 root_doc = "index"
@@ -36,5 +36,5 @@ html_css_files = ["orl.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_show_copyright = False
-pygments_style = "friendly"
-pygments_dark_style = "github-dark"
+pygments_style = "a11y-high-contrast-light"
+pygments_dark_style = "a11y-high-contrast-dark"
