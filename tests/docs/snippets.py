@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import subprocess
@@ -72,6 +73,7 @@ def commands(text: str) -> list[str]:
     return [line.strip() for line in joined.splitlines() if line.strip() and not line.lstrip().startswith("#")]
 
 
+@functools.cache
 def known_commands() -> dict[tuple[str, ...], Any]:
     """Every command of the program by its words, such as ("data", "import")."""
 

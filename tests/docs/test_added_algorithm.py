@@ -44,10 +44,8 @@ def test_an_update_reports_the_loss_of_the_paper(example: ModuleType) -> None:
     algorithm = example.build(config, Problem(3, 2, 10))
     state = algorithm.init(jax.random.key(0), identity_normaliser(3))
     rng = np.random.default_rng(1)
-    obs, action = (
-        jnp.asarray(rng.normal(size=(6, 3)), jnp.float32),
-        jnp.asarray(rng.uniform(-1, 1, (6, 2)), jnp.float32),
-    )
+    obs = jnp.asarray(rng.normal(size=(6, 3)), jnp.float32)
+    action = jnp.asarray(rng.uniform(-1, 1, (6, 2)), jnp.float32)
     rows = Transition(obs, action, jnp.ones(6), obs + 0.1, jnp.zeros(6))
     none = jax.tree.map(lambda x: x[:0], rows)
     batch = Batch(rows, none, NextAction(action, jnp.ones(6)), ())
@@ -55,7 +53,7 @@ def test_an_update_reports_the_loss_of_the_paper(example: ModuleType) -> None:
     played = make_act(make_actor(config, 2))(state.policy, None, obs)
     q = np.min(Critics((8,), 2, False).apply(state.critic, obs, played), axis=0)
     paper = np.mean(-2.0 * q / np.mean(np.abs(q)) + np.mean((np.asarray(played) - np.asarray(action)) ** 2, axis=-1))
-    assert float(metrics["actor_loss"]) == pytest.approx(paper / 2.0, rel=1e-4)
+    assert float(metrics["actor_loss"]) == pytest.approx(float(paper) / 2.0, rel=1e-4)
 
 
 def test_an_entry_in_the_table_is_trained_and_loaded_by_the_program(

@@ -46,4 +46,5 @@ def test_rst_keeps_lists_equations_and_names() -> None:
 
 def test_what_looks_like_markup_is_escaped() -> None:
     assert inline("a* |x| name_ and `b_*`") == r"a\* \|x\| name\_ and \ ``b_*``\ "
-    assert inline("``twice`` and a lone ` one") == r"'twice' and a lone ' one"
+    assert inline("``twice`` as once") == r"\ ``twice``\  as once"
+    assert inline("a lone ` one") == "a lone ' one"

@@ -22,9 +22,8 @@ from orl.runs.ope_config import OpeConfig
 from orl.sequence.config import TransformerConfig
 
 SOURCE = re.compile(r"Source(s)?: |There is no paper|no paper")
-METHODS = [("algorithms", "algorithm", name) for name in ALGORITHMS] + [
-    ("planners", "planner", name) for name in PLANNERS
-]
+TABLES = {"algorithm": ALGORITHMS, "planner": PLANNERS}
+METHODS = [(f"{kind}s", kind, name) for kind, table in TABLES.items() for name in table]
 OTHERS = [EnsembleConfig, TransformerConfig, TrainConfig, OpeConfig, FqeConfig, BehaviourConfig]
 CONFIGS = [*(entry.config for entry in (*ALGORITHMS.values(), *PLANNERS.values())), *OTHERS]
 
@@ -100,13 +99,9 @@ def test_a_setting_without_a_meaning_is_an_error() -> None:
 
 
 def test_a_table_of_settings_exists_for_what_pages_ask() -> None:
-    kinds = {"algorithm": set(ALGORITHMS), "planner": set(PLANNERS), "model": {"ensemble", "transformer"}}
-    asked = {
-        tuple(block.kind.split()[1:])
-        for page in pages()
-        for block in blocks(page.read_text())
-        if "{settings}" in block.kind
-    }
+    kinds = TABLES | {"model": ("ensemble", "transformer")}
+    found = [block.kind.split() for page in pages() for block in blocks(page.read_text())]
+    asked = {tuple(words[1:]) for words in found if words[:1] == ["{settings}"]}
     assert asked == {(kind, name) for kind, names in kinds.items() for name in names} | {("training", "all")}
 
 
