@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import pytest
 from snippets import ROOT, RUNNABLE, blocks, commands, known_commands, pages, run_block
 
@@ -28,8 +29,16 @@ SHORT_FITS = (
 RUNNING = [page for page in pages() if any(block.kind in RUNNABLE for block in blocks(page.read_text()))]
 
 
+@pytest.fixture(scope="module")
+def quick_compiles() -> Iterator[None]:
+    """Compile without XLA's costly passes: what is asked here is whether commands work, not how fast."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture
-def folder(tmp_path: Path, sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, sandbox: Path, quick_compiles: None, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to work in, with datasets of its own, the examples' files, and the shared logs beside it."""
     work = tmp_path / "work"
     work.mkdir()
