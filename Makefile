@@ -3,14 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.orl-installed
-EXTRAS ?= dev,mujoco,report,export,video,tensorboard
+EXTRAS ?= dev,mujoco,report,export,video,tensorboard,docs
 WORKERS ?= 2
 
 EARLIER ?= benchmarks/results/quick-cpu.json
 CRASH ?= runs/crash.json
 FUZZ ?= --files 500 --seed 0
 
-.PHONY: demo test slow crash crash-sample fuzz lint types bench bench-check ranking build clean install
+.PHONY: demo docs docs-check test slow crash crash-sample fuzz lint types bench bench-check ranking build clean install
 
 install: $(READY)
 
@@ -25,6 +25,14 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+# the site, into docs/_build/html, without a network; any warning fails it
+docs: $(READY)
+	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
+
+# every command and every Python snippet of README and docs, with small settings
+docs-check: $(READY)
+	$(BIN)/python -m pytest -m docs tests/docs
 
 slow: $(READY)
 	$(BIN)/python -m pytest -m slow
@@ -42,8 +50,8 @@ fuzz: $(READY)
 	$(BIN)/python tests/fuzz/fuzz.py $(FUZZ)
 
 lint: $(READY)
-	$(BIN)/ruff check src cli tests benchmarks
-	$(BIN)/ruff format --check src cli tests benchmarks
+	$(BIN)/ruff check src cli tests benchmarks docs
+	$(BIN)/ruff format --check src cli tests benchmarks docs
 
 types: $(READY)
 	$(BIN)/mypy

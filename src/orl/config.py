@@ -59,7 +59,11 @@ def merge(base: Tree, over: Tree) -> Tree:
 
 
 def parse_assignment(text: str) -> Tree:
-    """The tree of one `--set a.b=value`; the value is read as TOML, and as a plain string where it is not TOML."""
+    """The tree of one `--set a.b=value`; the value is read as TOML, and as a plain string where it is not TOML.
+
+    Raises:
+        UsageError: there is no = in it, or no key before it.
+    """
     path, equals, value = text.partition("=")
     if not equals or not path.strip():
         raise UsageError(f"--set {text}: expected key=value, such as agent.penalty_coef=2.5")
@@ -73,7 +77,11 @@ def parse_assignment(text: str) -> Tree:
 
 
 def read_toml(path: Path) -> Tree:
-    """The settings in a TOML file."""
+    """The settings in a TOML file.
+
+    Raises:
+        UsageError: it cannot be read, or is no TOML.
+    """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

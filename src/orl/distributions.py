@@ -1,4 +1,7 @@
-"""Densities used by policies and models. Log-densities are in nats and sum over the last axis."""
+"""Densities used by policies and models. Log-densities are in nats and sum over the last axis.
+
+Reference: the tanh-squashed Gaussian of SAC, arXiv:1812.05905, appendix C.
+"""
 
 from __future__ import annotations
 

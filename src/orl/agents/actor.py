@@ -117,10 +117,13 @@ def soft_policy_loss(log_prob: Array, q: Array, alpha: Array) -> Array:
 
 
 def temperature_loss(log_alpha: Array, log_prob: Array, target_entropy: float) -> Array:
-    """-mean(log_alpha * (log pi + target_entropy)): eq. 18 of arXiv:1812.05905 in the log form used in practice."""
+    """-mean(log_alpha * (log pi + target_entropy)), log pi [B]: eq. 18 of arXiv:1812.05905 in its usual log form."""
     return -jnp.mean(log_alpha * (jax.lax.stop_gradient(log_prob) + target_entropy))
 
 
 def cloning_loss(action: Array, logged: Array) -> Array:
-    """Mean squared distance of actions [B, A]: the likelihood of a Gaussian of fixed width."""
+    """Mean squared distance of actions [B, A]: the likelihood of a Gaussian of fixed width.
+
+    Reference: behaviour cloning, Pomerleau, 1991.
+    """
     return jnp.mean(jnp.sum((action - logged) ** 2, axis=-1))

@@ -38,7 +38,7 @@ class CriticConfig(PolicyConfig):
     """What every actor with a critic has.
 
     Attributes:
-        critics: how many, the target takes their minimum. critic_learning_rate: of Adam.
+        critics: how many Q-functions; the target takes their minimum. critic_learning_rate: of Adam.
         discount: per step. polyak: share of the new network in a target network at each of its updates.
     """
 

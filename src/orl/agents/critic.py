@@ -24,7 +24,10 @@ def soft_td_target(
 
 
 def td_loss(q: Array, target: Array) -> Array:
-    """Sum over critics of 0.5 * mean((Q - y)^2); q [K, B], target [B]."""
+    """Sum over critics of 0.5 * mean((Q - y)^2); q [K, B], target [B].
+
+    Reference: the soft Bellman residual of SAC, arXiv:1812.05905.
+    """
     return 0.5 * jnp.sum(jnp.mean((q - target) ** 2, axis=-1))
 
 

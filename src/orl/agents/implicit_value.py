@@ -34,7 +34,7 @@ class IqlState(NamedTuple):
 
 
 def expectile_loss(error: Array, expectile: float) -> Array:
-    """Mean of |expectile - 1(error < 0)| error^2: its minimiser is the expectile (0.5: the mean)."""
+    """Mean of |expectile - 1(error < 0)| error^2, error [B]: its minimiser is the expectile (0.5: the mean)."""
     return jnp.mean(jnp.where(error < 0, 1.0 - expectile, expectile) * error**2)
 
 

@@ -35,7 +35,10 @@ BACKUP_STREAM = 2  # folded into the critic's key, whose own draws are the child
 
 
 class SacState(NamedTuple):
-    """Networks and optimisers. `regulariser` is the state of the extra critic term, () where there is none."""
+    """Networks and optimisers.
+
+    `log_alpha` is a scalar; `regulariser` is the state of the extra critic term, () where there is none.
+    """
 
     policy: PolicyParams
     critic: Params
@@ -91,7 +94,7 @@ class Backup(Protocol):
 
 
 def plain_backup(key: Array, state: SacState, batch: Batch, world: Params, target: Array) -> tuple[Array, Metrics]:
-    """The target as it is."""
+    """The target [R+M] as it is."""
     return target, {}
 
 
@@ -178,7 +181,7 @@ def init_state(parts: Parts, key: Array, normaliser: Normaliser) -> SacState:
 
 
 def temperature(config: SacConfig, state: SacState) -> Array:
-    """alpha as it is used: capped where the settings ask for it."""
+    """alpha as it is used, a scalar: capped where the settings ask for it."""
     alpha = jnp.exp(state.log_alpha)
     return alpha if config.max_alpha is None else jnp.minimum(alpha, config.max_alpha)
 

@@ -31,7 +31,10 @@ from orl.types import ActFn, Array, Metrics, Params, Transition
 
 
 class Td3State(NamedTuple):
-    """Networks and optimisers; `updates` of the critics so far; `actor_metrics` of the last update of the actor."""
+    """Networks and optimisers.
+
+    `updates` of the critics so far, a scalar; `actor_metrics` of the last update of the actor.
+    """
 
     policy: PolicyParams
     target_actor: Params

@@ -124,7 +124,11 @@ def rows_of(batch_size: int, real_ratio: float) -> tuple[int, int]:
 
 
 def ensemble_of(problem: Problem) -> Ensemble:
-    """The problem's ensemble, for algorithms that cannot do without one."""
+    """The problem's ensemble, for algorithms that cannot do without one.
+
+    Raises:
+        ValueError: the problem has none.
+    """
     if problem.ensemble is None:
         raise ValueError("this algorithm needs a dynamics model")
     return problem.ensemble

@@ -36,7 +36,7 @@ class MorelConfig(DynaConfig):
 
     Attributes:
         threshold_rule: "mean_std": mean + beta * std of the log's discrepancies (paper); "max": beta * their maximum
-            (official code). threshold_beta: that beta.
+            (official code). threshold_beta: beta of that rule.
         halt_value: "offset": HALT pays (smallest logged reward + halt_offset) once, in place of the reward;
             "kappa": exactly the paper's MDP, HALT pays -kappa per step for ever.
         halt_offset: added to the smallest logged reward, negative. Paper's candidates: -30, -50, -100, -200.

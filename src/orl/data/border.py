@@ -21,7 +21,7 @@ def to_agent_action(action: Any, low: Any, high: Any) -> Any:
 
 
 def agent_action(action: NDArray, low: NDArray, high: NDArray) -> NDArray[np.float32]:
-    """`to_agent_action` as float32, held inside [-1, 1]: rounding may leave the box by an ulp."""
+    """`to_agent_action` [..., A] as float32, held inside [-1, 1]: rounding may leave the box by an ulp."""
     return np.clip(to_agent_action(action, low, high).astype(np.float32), -1.0, 1.0)
 
 

@@ -27,7 +27,7 @@ def with_history(dataset: Dataset, history: int) -> Dataset:
 
 
 def stacked_rows(dataset: Dataset, rows: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """(obs, next_obs), each [len(rows), W], of these rows with the dataset's history."""
+    """(obs, next_obs), each [N, W], of these rows [N] with the dataset's history."""
     if not dataset.history:
         return dataset.obs[rows], dataset.next_obs[rows]
     size, width, first = dataset.obs.shape[1], dataset.action.shape[1], dataset.starts[dataset.episode_of_row[rows]]
@@ -55,6 +55,9 @@ def shift_history(stacked: Any, action: Any, newest: Any) -> Any:
 
     Args:
         stacked: [..., W] of the step before; its history follows from the sizes. action: [..., A] in [-1, 1] of it.
+
+    Raises:
+        ValueError: the sizes are those of no stack.
     """
     obs_dim, action_dim = newest.shape[-1], action.shape[-1]
     history, rest = divmod(stacked.shape[-1] - obs_dim, obs_dim + action_dim)

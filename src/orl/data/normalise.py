@@ -12,7 +12,7 @@ from orl.types import Array
 
 
 class Normaliser(NamedTuple):
-    """Per-dimension mean and standard deviation, in the units of what they were fitted on."""
+    """Mean [D] and standard deviation [D] of each dimension, in the units of what they were fitted on."""
 
     mean: Array
     std: Array

@@ -7,7 +7,10 @@ from numpy.typing import NDArray
 
 
 def discounted_sums(x: NDArray, last: NDArray[np.int64], discount: float) -> NDArray[np.float64]:
-    """[N] sum_{s>=t} g^{s-t} x_s up to row `last` [N], at which each row's stretch of consecutive rows ends."""
+    """[N] sum_{s>=t} g^{s-t} x_s up to row `last` [N], at which each row's stretch of consecutive rows ends.
+
+    Reference: the return of Sutton and Barto, 2018, section 3.3.
+    """
     total = np.asarray(x, np.float64).copy()
     ends = np.unique(last)
     lengths = np.diff(ends, prepend=-1)

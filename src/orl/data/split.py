@@ -18,7 +18,7 @@ HOLDOUT_FRACTION, HOLDOUT_MAX_ROWS = 0.1, 20_000  # defaults of the models' sett
 
 
 class Split(NamedTuple):
-    """Row and episode indices of the two sides, each ascending."""
+    """Row and episode indices [N] of the two sides, each ascending."""
 
     train_rows: Rows
     holdout_rows: Rows

@@ -30,7 +30,10 @@ class FitData(NamedTuple):
 
 
 class FitState(NamedTuple):
-    """What an epoch carries to the next. `best_*` are per-member snapshots; `stale` counts epochs without progress."""
+    """What an epoch carries to the next.
+
+    `best_*` are snapshots of each member, with their errors [E]; `stale` counts epochs without progress, a scalar.
+    """
 
     params: EnsembleParams
     opt_state: optax.OptState
@@ -62,7 +65,7 @@ def improved(best: Array, new: Array, threshold: float) -> Array:
 
 
 def next_stale(stale: Array, any_improved: Array) -> Array:
-    """Epochs in a row in which no member improved."""
+    """Epochs in a row in which no member improved, a scalar."""
     return jnp.where(any_improved, 0, stale + 1)
 
 

@@ -28,7 +28,7 @@ def member_nll(mean: Array, log_var: Array, target: Array) -> Array:
 
 
 def gaussian_nll(mean: Array, log_var: Array, target: Array) -> Array:
-    """Sum over members of their `member_nll`."""
+    """Sum over members of their `member_nll`; all [E, B, D]."""
     return jnp.sum(member_nll(mean, log_var, target))
 
 
@@ -38,7 +38,7 @@ def bound_penalty(low: Array, high: Array, weight: float) -> Array:
 
 
 def weight_decay(net: Params, decays: Sequence[float]) -> Array:
-    """sum over layers of decay_l * 0.5 * ||W_l||^2, over all members, weights only (no biases)."""
+    """sum over layers of decay_l * 0.5 * ||W_l||^2, W_l [E, in, out]: over all members, weights only (no biases)."""
     layers = sorted(net["params"], key=lambda name: int(name.rsplit("_", 1)[1]))
     terms = [
         decay * 0.5 * jnp.sum(net["params"][name]["kernel"] ** 2) for name, decay in zip(layers, decays, strict=True)

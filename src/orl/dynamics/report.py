@@ -58,7 +58,11 @@ def holdout_report(ensemble: Ensemble, params: EnsembleParams, rows: Transition,
 def k_step_errors(
     ensemble: Ensemble, params: EnsembleParams, rows: Transition, starts: np.ndarray, std: np.ndarray
 ) -> dict[str, dict[str, float]]:
-    """Open loop with the logged actions: standardised rmse after k steps, and its ratio to persistence over k steps."""
+    """Open loop with the logged actions: standardised rmse after k steps, and its ratio to persistence over k steps.
+
+    Args:
+        rows: [N, ...]. starts: [M] first rows of the stretches. std: [O] unit of the errors.
+    """
     lengths = np.diff(np.append(starts, len(rows.reward)))
     predict = jax.jit(partial(elite_mean, ensemble))
     now, after = (np.asarray(x)[:, : ensemble.obs_dim] for x in (rows.obs, rows.next_obs))

@@ -5,6 +5,7 @@ Gymnasium v5 default, which leaves the x position (ant and humanoid: x and y) ou
 recorded with ``exclude_current_positions_from_observation=False`` do not fit these rules; NeoRL's hopper and walker2d,
 which put x first, have their own. The bounds are those of the environments' defaults (``healthy_z_range`` and so on).
 
+Every function here takes next_obs [..., O] and returns bool [...]; UsageError where O is too small for what it reads.
 What a rule reads must be a number: NaN there counts as terminated, so that a broken prediction ends its rollout. The
 rules that never terminate read nothing.
 """

@@ -42,12 +42,18 @@ def max_pairwise(prediction: Prediction, scale: Array) -> Array:
 
 
 def ensemble_std(prediction: Prediction, scale: Array) -> Array:
-    """sqrt(mean over dimensions of Var_i[mu_i]) of the next observation."""
+    """sqrt(mean over dimensions of Var_i[mu_i]) of the next observation.
+
+    Reference: `ensemble_std` of OfflineRL-Kit.
+    """
     return jnp.sqrt(jnp.mean(jnp.var(_obs_mean(prediction, scale), axis=0), axis=-1))
 
 
 def mixture_std(prediction: Prediction, scale: Array) -> Array:
-    """sqrt(sum over dimensions of (mean_i sigma_i^2 + Var_i[mu_i])), reward included: the mixture's own spread."""
+    """sqrt(sum over dimensions of (mean_i sigma_i^2 + Var_i[mu_i])), reward included: the mixture's own spread.
+
+    Reference: the law of total variance; as a penalty it is ours.
+    """
     variance = jnp.mean((prediction.std / scale) ** 2, axis=0) + jnp.var(prediction.mean / scale, axis=0)
     return jnp.sqrt(jnp.sum(variance, axis=-1))
 

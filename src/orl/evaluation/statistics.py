@@ -41,6 +41,9 @@ def iqm(scores: ArrayLike) -> float:
     """Interquartile mean of `scores`, of any shape: the mean after a quarter at each end (rounded down) is dropped.
 
     The same as ``scipy.stats.trim_mean(scores, 0.25, axis=None)``, but NaN where any score is NaN.
+
+    Raises:
+        UsageError: there are no scores.
     """
     ordered = np.sort(_scores(scores), axis=None)  # NaN sorts last, where trimming would hide it
     cut = ordered.size // 4

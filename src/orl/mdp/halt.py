@@ -10,7 +10,7 @@ from orl.types import Array, Params, Step, StepFn
 
 
 class HaltParams(NamedTuple):
-    """The model's parameters with the detector's: `threshold` of the uncertainty and the HALT state's `value`."""
+    """The model's parameters and the detector's scalars: `threshold` of the uncertainty, `value` of the HALT state."""
 
     model: Params
     threshold: Array
@@ -23,6 +23,8 @@ def discrepancy_threshold(discrepancy: Array, rule: str, beta: float) -> Array:
     Args:
         discrepancy: [N] of the logged state-actions.
         rule: "mean_std" for mean + beta * std (the paper), "max" for beta * max (the official code).
+
+    Reference: MOReL, arXiv:2005.05951, and its code in mjrl.
     """
     if rule == "max":
         return beta * jnp.max(discrepancy)
@@ -30,7 +32,10 @@ def discrepancy_threshold(discrepancy: Array, rule: str, beta: float) -> Array:
 
 
 def absorbing_value(kappa: Array, discount: float) -> Array:
-    """Value of a state that pays -kappa per step for ever: -kappa / (1 - discount)."""
+    """Value of a state that pays -kappa (a scalar) per step for ever: -kappa / (1 - discount).
+
+    Reference: HALT of MOReL, arXiv:2005.05951.
+    """
     return -kappa / (1.0 - discount)
 
 

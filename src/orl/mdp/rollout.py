@@ -61,6 +61,9 @@ def model_returns(
 
 
 def discounted_total(values: Array, alive: Array, discount: float | Array) -> Array:
-    """[B] sum_t discount^t values_t over the steps that are `alive`, both [H, B]."""
+    """[B] sum_t discount^t values_t over the steps that are `alive`, both [H, B].
+
+    Reference: the return of Sutton and Barto, 2018, section 3.3.
+    """
     weight = discount ** jnp.arange(values.shape[0])[:, None]
     return jnp.sum(jnp.where(alive, weight * values, 0.0), axis=0)

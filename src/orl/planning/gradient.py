@@ -33,13 +33,15 @@ class GradientConfig:
     """Settings of the gradient planner. None of them is a paper's.
 
     Attributes:
-        horizon: steps planned; with `context` past ones they must fit the model's window. plan_freq: see the beam.
+        horizon: steps planned. context: past transitions read. Together they must fit the model's window.
+        plan_freq: steps acted before planning again.
         iterations: ascents. learning_rate: of Adam, on actions in [-1, 1].
         likelihood_weight: reward units a nat of the actions' log-probability is worth.
         relaxation: "straight_through", or "expected" embeddings forward too.
         bandwidth: std of the mixture around an action, in units of actions.
         start: "beam", the best plan of a beam search, or "sample", `candidates` plans drawn from the behaviour.
-        candidates: plans that ascend side by side, with "sample". beam, n_expand: of the search, with "beam".
+        candidates: plans that ascend side by side, with "sample".
+        beam, n_expand: beams and children of the search, with "beam".
         cdf_act: mass of unlikely action tokens dropped in drawing either.
     """
 

@@ -32,8 +32,9 @@ class MctsConfig:
 
     Attributes:
         simulations: nodes added to the tree. actions: drawn at every node. horizon: depth at most.
-        context: past transitions read. plan_freq: see the beam.
-        k_obs: likely observation tokens kept (1 greedy). k_act, cdf_act, temperature: filters of the action tokens.
+        context: past transitions read. plan_freq: steps acted before planning again.
+        k_obs, k_act: most likely tokens kept (0 all, 1 greedy). cdf_act: mass of unlikely action tokens dropped.
+        temperature: of the action tokens.
         pb_c_init, pb_c_base: of the search rule, MuZero's values by default.
     """
 

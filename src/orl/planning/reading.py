@@ -61,7 +61,7 @@ def fork(model: SequenceModel, reader: Reader, times: int, room: int) -> Reader:
 
 
 def adopt(model: SequenceModel, reader: Reader, rows: Array) -> Reader:
-    """The rows [R'] alone."""
+    """The reader of `rows` [N] alone, in that order."""
     cache, hidden = model.adopt(reader.cache, reader.hidden, rows)
     return Reader(cache, hidden, reader.log_prob[rows])
 

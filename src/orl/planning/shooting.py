@@ -103,7 +103,10 @@ def given(actions: Array) -> Propose:
 
 
 def rewards_to_go(reward: Array, terminal: Array, discount: float) -> Array:
-    """[H+1, N] of rewards [H, N] and what follows, `terminal` [N]: g_t = r_t + discount g_{t+1}, g_H = terminal."""
+    """[H+1, N] of rewards [H, N] and what follows, `terminal` [N]: g_t = r_t + discount g_{t+1}, g_H = terminal.
+
+    Reference: the return of Sutton and Barto, 2018, section 3.3.
+    """
 
     def one_back(later: Array, reward: Array) -> tuple[Array, Array]:
         now = reward + discount * later
@@ -114,7 +117,7 @@ def rewards_to_go(reward: Array, terminal: Array, discount: float) -> Array:
 
 
 def within_bounds(action: Array) -> Array:
-    """The action clipped to [-1, 1]; 0 for NaN, lest a model that exploded reach the next plan through its guess."""
+    """The action [..., A] clipped to [-1, 1]; 0 for NaN, lest a broken model reach the next plan by its guess."""
     return jnp.clip(jnp.nan_to_num(action), -1.0, 1.0)
 
 
@@ -122,6 +125,8 @@ def score_weights(score: Array, kappa: float) -> Array:
     """Weights [N] proportional to exp(kappa * score) that sum to 1; 0 where a score is not finite.
 
     kappa is per reward unit. If no score is finite the weights are all equal.
+
+    Reference: MBOP-Trajopt, arXiv:2008.05556.
     """
     return jax.nn.softmax(jnp.where(jnp.isfinite(score), kappa * score, jnp.finfo(score.dtype).min))
 

@@ -25,7 +25,11 @@ def over_history(plan: PlanFn, steps: int) -> PlanFn:
 
 
 def stacked_now(history: History, steps: int) -> Array:
-    """[B, W] the current observation with the last `steps` transitions, and what stands there before the beginning."""
+    """[B, W] the current observation with the last `steps` transitions, and what stands there before the beginning.
+
+    Raises:
+        ValueError: the history remembers fewer steps.
+    """
     context, episodes = history.obs.shape[1], jnp.arange(history.now.shape[0])
     if context < steps:
         raise ValueError(f"a history of {steps} steps needs as many remembered, not {context}")

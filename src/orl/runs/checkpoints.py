@@ -133,7 +133,11 @@ def steps(folder: Path) -> list[int]:
 
 
 def newest(folder: Path, items: tuple[str, ...] = ()) -> int | None:
-    """The newest step with nothing wrong in `items` (in anything, by default); raises and warns as `latest` does."""
+    """The newest step with nothing wrong in `items` (in anything, by default); damaged ones are told and passed over.
+
+    Raises:
+        DataError: there are checkpoints, and all of them are damaged.
+    """
     found = steps(folder)
     for step in found:
         wrong = fault(folder / str(step), items)

@@ -112,7 +112,11 @@ def resolve_policy(dataset: str, algorithm: str, overrides: dict[str, Any]) -> t
 
 
 def policy_config(values: dict[str, Any]) -> PolicyRunConfig:
-    """A `PolicyRunConfig` from plain values, its `agent` table read by the algorithm's own settings class."""
+    """A `PolicyRunConfig` from plain values, its `agent` table read by the algorithm's own settings class.
+
+    Raises:
+        UsageError: no such algorithm, or what `config.build` refuses.
+    """
     algorithm = values.get("algorithm", "")
     if algorithm not in ALGORITHMS:
         raise UsageError(f"unknown algorithm {algorithm!r}{did_you_mean(str(algorithm), ALGORITHMS)}")

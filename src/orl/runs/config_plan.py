@@ -33,7 +33,11 @@ class PlanRunConfig:
 
 
 def resolve_plan(dataset: str, planner: str, overrides: dict[str, Any]) -> tuple[PlanRunConfig, list[Preset]]:
-    """The settings of a plan: defaults, presets of the model and of the planner, then `overrides`."""
+    """The settings of a plan: defaults, presets of the model and of the planner, then `overrides`.
+
+    Raises:
+        UsageError: no such planner, or what `config.build` refuses.
+    """
     _check(planner)
     values: dict[str, Any] = {}
     if PLANNERS[planner].model == "ensemble":
@@ -51,7 +55,11 @@ def resolve_plan(dataset: str, planner: str, overrides: dict[str, Any]) -> tuple
 
 
 def plan_config(values: dict[str, Any]) -> PlanRunConfig:
-    """A `PlanRunConfig` from plain values, its tables read by the classes of its planner."""
+    """A `PlanRunConfig` from plain values, its tables read by the classes of its planner.
+
+    Raises:
+        UsageError: no such planner, or what `config.build` refuses.
+    """
     planner = str(values.get("planner", ""))
     _check(planner)
     tables = {}

@@ -125,12 +125,12 @@ def calibration_section(scores: Floats) -> dict[str, Any]:
 
 
 def with_scores(sample: Sample) -> NDArray[np.float32]:
-    """Features, and beside them where each number fell in the model's own prediction."""
+    """[N, D+F] features, and beside them where each number fell in the model's own prediction."""
     return np.concatenate([sample.features, np.clip(sample.scores, -FARTHEST, FARTHEST)], axis=1)
 
 
 def two_sample_section(evidence: Evidence, index: NDArray[np.int64], real: Sample, drawn: Sample) -> dict[str, Any]:
-    """The test on transitions of held-out rows `index`, alone and with their scores; null with too few rows.
+    """The test on transitions of held-out rows `index` [N], alone and with their scores; null with too few rows.
 
     The scores tell a classifier what the model expected, so that it need not learn the system before it can see small
     errors: it is then the sharper test.

@@ -77,7 +77,11 @@ class RunDirectory:
 
     @property
     def history(self) -> int:
-        """How many past observations and actions the run's networks see."""
+        """How many past observations and actions the run's networks see.
+
+        Raises:
+            DataError: the settings say something else than a whole number.
+        """
         depth = config_tree(self.path).get("history", 0)
         if type(depth) is not int or depth < 0:
             raise DataError(f"{self.path}/config.toml: history = {brief(repr(depth))}: a whole number from 0 is needed")
@@ -99,11 +103,19 @@ class RunDirectory:
         append_text(self.path / file, json.dumps(clean) + "\n")
 
     def rows(self, file: str) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl or timings.jsonl; a torn last line is ignored."""
+        """The lines of metrics.jsonl or timings.jsonl; a torn last line is ignored.
+
+        Raises:
+            DataError: another line is no row with a step.
+        """
         return list(_complete_lines(self.path / file))
 
     def rewind(self, step: int) -> None:
-        """Drop the rows after `step`, and a line that was torn: they will be made again."""
+        """Drop the rows after `step`, and a line that was torn: they will be made again.
+
+        Raises:
+            DataError: as `rows`.
+        """
         for file in ("metrics.jsonl", "timings.jsonl"):
             path = self.path / file
             if path.exists():

@@ -117,7 +117,11 @@ def _evaluation(run: RunDirectory, episodes: int, seed: int, env: EnvSpec, repor
 def play(
     run: RunDirectory, act: ActFn, stacked: Params, episodes: int, seed: int, env: EnvSpec | None = None
 ) -> Played:
-    """`episodes` episodes of each seed's policy, each from the same start states."""
+    """`episodes` episodes of each seed's policy, each from the same start states.
+
+    Raises:
+        UsageError: no environment is named, neither here nor by the data.
+    """
     env = env or environment_of(run)
     if env is None:
         raise UsageError("there is no environment to play in")

@@ -136,7 +136,7 @@ def holdout_report(
 
 
 def frequency_losses(model: SequenceModel, train: np.ndarray, holdout: np.ndarray) -> list[float]:
-    """Nats a token by kind when each dimension's tokens are predicted by their frequency (one added to each bin)."""
+    """Nats a token by kind, of tokens [N, D] predicted by their dimension's frequencies (one added to each bin)."""
     losses = []
     for dim in range(model.layout.dims):
         counts = np.bincount(train[:, dim], minlength=model.config.bins) + 1.0

@@ -38,7 +38,7 @@ class JudgedLog:
     reporter: Reporter
 
     def key(self, stream: int) -> jax.Array:
-        """The key of one of the streams; the same for every candidate."""
+        """The key, a scalar, of one of the streams; the same for every candidate."""
         return jax.random.fold_in(jax.random.key(self.settings.seed), stream)
 
     @cached_property

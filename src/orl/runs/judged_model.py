@@ -136,7 +136,7 @@ def roll(
     discount: float,
     tail: FqeParams | None,
 ) -> ModelValue:
-    """The candidate's rollouts from the first observations of the episodes `starts`."""
+    """The candidate's rollouts from the first observations of the episodes `starts` [N]."""
     rows, reward = log.episodes.rows, log.episodes.reward
     starts_obs = rows.obs[log.episodes.starts[starts]]
     return _roll(
@@ -177,7 +177,7 @@ def _roll(
 
 
 def start_episodes(log: JudgedLog) -> np.ndarray:
-    """The episodes whose first observations the model is rolled out from, spread evenly over the log."""
+    """[N] the episodes whose first observations the model is rolled out from, spread evenly over the log."""
     count = len(log.episodes)
     return np.unique(np.linspace(0, count - 1, min(count, log.settings.model_starts)).astype(np.int64))
 

@@ -48,7 +48,7 @@ def dataset_of(run: RunDirectory, reporter: Reporter) -> Dataset:
 
 
 def transitions(dataset: Dataset, rows: np.ndarray) -> Transition:
-    """The rows, with the dataset's history, as device arrays: float32, actions in [-1, 1]."""
+    """The rows [N], with the dataset's history, as device arrays [N, ...]: float32, actions in [-1, 1]."""
     obs, next_obs = stacked_rows(dataset, rows)
     return Transition(
         obs=jnp.asarray(obs),

@@ -67,7 +67,7 @@ def ope(
 def judge_candidates(
     candidates: Sequence[Candidate], settings: OpeConfig, *, root: Path, force: bool = False, reporter: Reporter
 ) -> list[dict[str, Any]]:
-    """The document of each candidate, kept or computed; raises as `ope` does."""
+    """The document of each candidate, kept or computed; raises as `ope` does, Interrupted among it."""
     logs, models = LogShelf(settings, reporter), ModelShelf(root, candidates)
     documents: list[dict[str, Any]] = []
     reporter.start("judging", len(candidates), "policies")

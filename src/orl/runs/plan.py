@@ -132,7 +132,11 @@ def prepare_plan(
 
 
 def with_model_of(model: str | Path | None, config: PlanRunConfig) -> PlanRunConfig:
-    """The settings with those of the model that is named."""
+    """The settings with those of the model that is named.
+
+    Raises:
+        UsageError: several seeds, or another history than the model's. DataError: no such model.
+    """
     if model is None:
         return config
     run = load_run(Path(model), PLANNERS[config.planner].model)

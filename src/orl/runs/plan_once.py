@@ -29,7 +29,7 @@ def plan_once(planner: Planner, obs: np.ndarray) -> dict[str, Any]:
 
 
 def read_obs(text: str, size: int) -> np.ndarray:
-    """The observation of `--obs`: numbers between commas.
+    """[O] the observation of `--obs`: numbers between commas.
 
     Raises:
         UsageError: not numbers, or not as many as the model takes.

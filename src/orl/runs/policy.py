@@ -81,7 +81,11 @@ def load_policy(path: str | Path, *, seed: int | None = None, checkpoint: str = 
 
 
 def policy_of(run: RunDirectory, stacked: Params, seed: int | None = None) -> Policy:
-    """The policy of one seed from the run's stacked parameters."""
+    """The policy of one seed from the run's stacked parameters.
+
+    Raises:
+        UsageError: the run has no such seed.
+    """
     seeds = run.record["seeds"]
     if seed is not None and seed not in seeds:
         raise UsageError(f"{run.path} holds the seeds {seeds}, not {seed}")
@@ -91,7 +95,11 @@ def policy_of(run: RunDirectory, stacked: Params, seed: int | None = None) -> Po
 
 
 def stacked_params(run: RunDirectory, checkpoint: str = "last") -> Params:
-    """The acting parameters of every seed, with a leading axis S."""
+    """The acting parameters of every seed, with a leading axis S.
+
+    Raises:
+        UsageError: `checkpoint` is neither "last" nor "best". DataError: there is none that is sound.
+    """
     if checkpoint not in ("last", "best"):
         raise UsageError(f"checkpoint is 'last' or 'best', not {checkpoint!r}")
     algorithm, config = rebuild(run)

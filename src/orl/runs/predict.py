@@ -104,7 +104,11 @@ def roll_model(
 
 
 def sampled_actions(runs: list[RunDirectory], stretches: Stretches, key: jax.Array) -> NDArray[np.float32]:
-    """[N, H, A] what the behaviour might have done instead, drawn by the transformer along with its states."""
+    """[N, H, A] what the behaviour might have done instead, drawn by the transformer along with its states.
+
+    Raises:
+        UsageError: no run is a transformer's.
+    """
     chosen = [run for run in runs if run.record["kind"] == "transformer"]
     if not chosen:
         raise UsageError("--actions sampled needs a transformer to draw them; name one beside the ensemble")

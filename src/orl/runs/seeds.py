@@ -16,7 +16,11 @@ MODEL_STREAM, POLICY_STREAM = 1, 2
 
 
 def parse_seeds(seed: int | None, seeds: str | None) -> tuple[int, ...]:
-    """(3,) from --seed 3, (0, 1, 2) from --seeds 0:3 (end excluded), (1, 5) from --seeds 1,5."""
+    """(3,) from --seed 3, (0, 1, 2) from --seeds 0:3 (end excluded), (1, 5) from --seeds 1,5.
+
+    Raises:
+        UsageError: both, or neither of those forms.
+    """
     if seed is not None and seeds is not None:
         raise UsageError("give --seed or --seeds, not both")
     if seeds is None:
@@ -43,7 +47,7 @@ def seed_keys(seeds: tuple[int, ...]) -> jax.Array:
 
 
 def model_keys(seed: int) -> tuple[jax.Array, jax.Array]:
-    """Keys of a model fit: for its initialisation, and for its epochs."""
+    """Keys (scalar) of a model fit: for its initialisation, and for its epochs."""
     init_key, epochs_key = jax.random.split(jax.random.fold_in(jax.random.key(MODEL_STREAM), seed))
     return init_key, epochs_key
 

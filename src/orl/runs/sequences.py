@@ -15,7 +15,7 @@ from orl.sequence.tokens import Log
 
 
 def log_of(dataset: Dataset, rows: np.ndarray) -> Log:
-    """Rows, ascending, as one side of the log; stretches end with their episode or where the side does."""
+    """Rows [N], ascending, as one side of the log; stretches end with their episode or where the side does."""
     ends = np.append(np.flatnonzero(np.diff(dataset.episode_of_row[rows]) != 0), len(rows) - 1)
     last = ends[np.searchsorted(ends, np.arange(len(rows)))]
     return Log(

@@ -46,6 +46,9 @@ def held_out_stretches(
     """Stretches of up to `steps` steps inside held-out episodes, evenly spread, and the training spread [O].
 
     Where no held-out episode is long enough the steps become as many as there are (and a message says so).
+
+    Raises:
+        UsageError: no held-out episode is long enough for one step.
     """
     settings = config_tree(runs[0].path)["model"]
     split = split_by_episode(dataset, settings["holdout_fraction"], SPLIT_SEED, settings["holdout_max_rows"])
@@ -68,13 +71,13 @@ def held_out_stretches(
 
 
 def stretch_ends(dataset: Dataset, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(first, last) indices into ascending `rows` of each of their stretches of one episode."""
+    """(first, last) [N] indices into ascending `rows` [R] of each of their stretches of one episode."""
     ends = np.append(np.flatnonzero(np.diff(dataset.episode_of_row[rows]) != 0), len(rows) - 1)
     return np.append(0, ends[:-1] + 1), ends
 
 
 def evenly(count: int, most: int) -> NDArray[np.int64]:
-    """At most `most` indices below `count`, evenly spread from the first to the last."""
+    """[N] at most `most` indices below `count`, evenly spread from the first to the last."""
     return np.linspace(0, count - 1, min(most, count)).round().astype(np.int64)
 
 

@@ -32,7 +32,8 @@ TRAINING_EVAL_SEED = 1_000_000  # start states seen while training are not those
 class Training:
     """The parts of a run that is under way. Arrays of `state` and `best` have a leading seed axis S.
 
-    `config` is what trains, after a rollback at lower rates. `largest_reward` is the data's, in absolute value.
+    `config` is what trains, after a rollback at lower rates. `best_return` is [S]. `largest_reward` is the data's, in
+    absolute value.
     """
 
     run: RunDirectory
@@ -117,6 +118,7 @@ def restore(training: Training, checkpoints: Checkpoints) -> int:
 
 
 def save(training: Training, checkpoints: Checkpoints, epoch: int) -> None:
+    """Write what a resumed training needs, and the last and the best policy, as the checkpoint of `epoch`."""
     policy = training.algorithm.policy(training.state.agent)
     evaluated = np.isfinite(training.best_return).all()
     checkpoints.save(

@@ -101,7 +101,12 @@ class Ticking(Reporter):
 
 
 def check_tune(folder: Path, request: Mapping[str, Any], *, force: bool) -> bool:
-    """Whether the folder holds a tune of the same request that is finished; raises as `open_tune` does."""
+    """Whether the folder holds a tune of the same request that is finished.
+
+    Raises:
+        UsageError: the folder holds something else, or a tune of another request (unless `force`).
+        DataError: its record cannot be read.
+    """
     if (folder / FILE).is_file():
         if force:
             return False
@@ -121,6 +126,7 @@ def open_tune(folder: Path, request: Mapping[str, Any], details: Mapping[str, An
 
     Raises:
         UsageError: the folder holds something else, or a tune of another request (unless `force`).
+        DataError: its record cannot be read.
     """
     check_tune(folder, request, force=force)
     if (folder / FILE).is_file():

@@ -29,9 +29,10 @@ class TransformerConfig:
         reward_to_go: the value token of step t holds the discounted rewards after t ("excluding", as the reference
             code), or those from t on ("including", the paper's definition). Planners score each by its own formula.
         value: what a value token holds: "returns", the discounted rewards that were logged, or "iql", the value of the
-            next observation by implicit Q-learning, an upper `expectile` of what the log's behaviour can earn (the
-            paper's TT(+Q)). A return also tells who was acting, and where several behaviours wrote the log, a planner
-            then prefers the habits of the good one to its results.
+            next observation by implicit Q-learning (the paper's TT(+Q)). A return also tells who was acting, and where
+            several behaviours wrote the log, a planner then prefers the habits of the good one to its results.
+        expectile: with "iql", which expectile of what the log's behaviour earns is learned; 0.5 is the mean, near 1
+            the best that was seen.
         timeouts: at the end of an episode that was cut off there are rewards nobody saw: "bootstrap" completes them
             with a fitted value of the behaviour, "mask" leaves out the loss of value tokens whose unseen part counts
             for more than 0.1, "ignore" takes them for zero (as the reference does).

@@ -11,7 +11,7 @@ LEVELS = 2**16
 
 
 def dropout(key: Array | None, x: Array, rate: float) -> Array:
-    """`x` with each number zero with probability `rate` (to 1/65536), else scaled up so that its mean stays.
+    """`x`, of any shape, with each number zero with probability `rate` (to 1/65536), else scaled up: its mean stays.
 
     Without a key `x` itself. The key is consumed.
     """

@@ -21,7 +21,7 @@ HOLDOUT_CHUNK = 16  # windows evaluated at a time
 
 
 class FitState(NamedTuple):
-    """What an epoch carries to the next; `best_net` is from the epoch with the lowest held-out loss."""
+    """What an epoch carries to the next; `best_net` is from the epoch with the lowest held-out loss, a scalar."""
 
     net: Params
     opt_state: optax.OptState
@@ -123,7 +123,10 @@ def finish_fit(model: SequenceModel, params: SequenceParams, state: FitState) ->
 
 
 def weighted_loss(model: SequenceModel, sums: Array, counts: Array) -> Array:
-    """What training minimises, from sums and numbers of tokens by kind [4]: weighted, over the number of tokens."""
+    """What training minimises, from sums and numbers of tokens by kind [4]: weighted, over the number of tokens.
+
+    Reference: Trajectory Transformer, arXiv:2106.02039, and the weights of its code.
+    """
     config = model.config
     weights = jnp.asarray([config.obs_weight, config.action_weight, config.reward_weight, config.value_weight])
     return jnp.sum(weights * sums) / jnp.maximum(jnp.sum(counts), 1)

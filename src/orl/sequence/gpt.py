@@ -102,19 +102,19 @@ class GPT(nn.Module):
         return embedded + self.positions[positions].astype(self.dtype)
 
     def project_in(self, index: int, x: Array) -> tuple[Array, Array, Array]:
-        """`Block.project_in` of block `index`."""
+        """`Block.project_in` of block `index`, for x [..., width]."""
         return self.blocks[index].project_in(x)
 
     def project_out(self, index: int, x: Array, mixed: Array) -> Array:
-        """`Block.project_out` of block `index`, without dropout."""
+        """`Block.project_out` of block `index`, for x [..., width], without dropout."""
         return self.blocks[index].project_out(x, mixed)
 
     def final_norm(self, x: Array) -> Array:
-        """The LayerNorm before the heads."""
+        """The LayerNorm before the heads, of x [..., width]."""
         return self.norm(x)
 
     def logits(self, hidden: Array, dim: Array) -> Array:
-        """`Vocabulary.logits`."""
+        """`Vocabulary.logits`: [R, V] of dimension `dim` from hidden states [R, width]."""
         return self.vocabulary.logits(hidden, dim)
 
 

@@ -87,7 +87,7 @@ def feed(module: GPT, params: Params, cache: Cache, tokens: Array) -> tuple[Cach
 
 
 def adopt(cache: Cache, chosen: Array) -> Cache:
-    """The cache of the rows `chosen` [R'], with one part for all that each has read. All parts must be full.
+    """The cache of the rows `chosen` [N], with one part for all that each has read. All parts must be full.
 
     Rows that share a context must stay with it: chosen in the order of its groups, as many for each. Only where every
     chosen row is to have a context of its own do the contexts go with their rows.

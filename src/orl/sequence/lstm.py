@@ -79,11 +79,11 @@ class LSTM(nn.Module):
         return tuple(carries), self.norm(x)
 
     def fresh_carry(self, rows: int) -> tuple[Array, Array]:
-        """What a layer starts from."""
+        """What a layer starts from: two arrays [R, width] of zeros."""
         return jnp.zeros((rows, self.width), self.dtype), jnp.zeros((rows, self.width), self.dtype)
 
     def logits(self, hidden: Array, dim: Array) -> Array:
-        """`Vocabulary.logits`."""
+        """`Vocabulary.logits`: [R, V] of dimension `dim` from hidden states [R, width]."""
         return self.vocabulary.logits(hidden, dim)
 
 
@@ -94,7 +94,7 @@ def _masked_step(cell: nn.Module, carry: tuple[Array, Array], inputs: tuple[Arra
 
 
 def start(module: LSTM, params: Params, tokens: Array, padding: Array) -> tuple[Cache, Array]:
-    """As `gpt_decoding.start`."""
+    """As `gpt_decoding.start`: tokens [B, T], of which the first `padding` [B] are not there."""
     carry, hidden = forward(module, params, tokens, padding, None, method=LSTM.read)
     return Cache(carry, jnp.asarray(tokens.shape[1])), hidden[:, -1]
 
@@ -105,12 +105,12 @@ def fork(module: LSTM, cache: Cache, rows: int, times: int, room: int) -> Cache:
 
 
 def feed(module: LSTM, params: Params, cache: Cache, tokens: Array) -> tuple[Cache, Array]:
-    """As `gpt_decoding.feed`."""
+    """As `gpt_decoding.feed`: one token [R] a row, or weights of tokens [R, V]."""
     dim = cache.place % module.layout.dims
     carry, hidden = forward(module, params, cache.carry, tokens, dim, method=LSTM.read_one)
     return Cache(carry, cache.place + 1), hidden
 
 
 def adopt(cache: Cache, chosen: Array) -> Cache:
-    """The cache of the rows `chosen`."""
+    """The cache of the rows `chosen` [N]."""
     return cache._replace(carry=jax.tree.map(lambda x: x[chosen], cache.carry))

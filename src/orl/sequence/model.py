@@ -100,7 +100,7 @@ class SequenceModel:
         return self.decoding.start(self.network, params.net, tokens, padding)
 
     def fork(self, cache: Cache, hidden: Array, times: int, room: int) -> tuple[Cache, Array]:
-        """Each row `times` over, with room for `room` tokens; hidden states likewise."""
+        """Each of R rows `times` over, with room for `room` tokens; hidden states [R, width] likewise."""
         forked = self.decoding.fork(self.network, cache, hidden.shape[0], times, room)
         return forked, jnp.repeat(hidden, times, axis=0)
 
@@ -112,5 +112,5 @@ class SequenceModel:
         return self.decoding.feed(self.network, params.net, cache, tokens)
 
     def adopt(self, cache: Cache, hidden: Array, rows: Array) -> tuple[Cache, Array]:
-        """The rows [R'] alone, in that order."""
+        """Of the cache and the hidden states [R, width] the `rows` [N] alone, in that order."""
         return self.decoding.adopt(cache, rows), hidden[rows]

@@ -63,6 +63,8 @@ def rewards_to_go(
     """[N] discounted rewards after each step, sum_{s>t} g^{s-t-1} r_s, and the value `beyond` the stretch's end.
 
     Including the step's own reward: r_t + g times that, the paper's R_t.
+
+    Reference: Trajectory Transformer, arXiv:2106.02039; its code excludes the step's own reward.
     """
     rows = np.arange(len(reward))
     total = discounted_sums(reward, last, discount)

@@ -87,7 +87,7 @@ def overview(dataset: Dataset) -> dict[str, Any]:
 
 
 def quantiles(values: NDArray) -> dict[str, float | None]:
-    """Least, greatest and the quantiles between, of the finite ones of `values`; None where there are none."""
+    """Least, greatest and the quantiles between, of the finite ones of `values` [N]; None where there are none."""
     finite = values[np.isfinite(values)]
     found = np.quantile(finite, QUANTILES).tolist() if len(finite) else [None] * len(QUANTILES)
     return {f"{100 * share:g}%": value for share, value in zip(QUANTILES, found, strict=True)}

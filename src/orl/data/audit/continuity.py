@@ -92,7 +92,7 @@ def last_rows(dataset: Dataset) -> NDArray[np.int64]:
 
 
 def moving_columns(dataset: Dataset, sample: Sample) -> NDArray[np.int64]:
-    """Columns of the observation that change at MOVING of the rows or more."""
+    """[C] columns of the observation that change at MOVING of the rows or more."""
     before, after = dataset.obs[sample.rows], dataset.next_obs[sample.rows]
     return np.flatnonzero((before != after).mean(axis=0) >= MOVING)
 

@@ -148,7 +148,7 @@ def past_effects(dataset: Dataset, lags: int = MAX_LAG) -> PastEffects | None:
 
 
 def added(base: int, sizes: list[int]) -> list[NDArray[np.int64]]:
-    """For blocks of these `sizes` behind `base` columns: the indices of the base with each one of them."""
+    """For blocks of these `sizes` behind `base` columns: the indices [C] of the base with each one of them."""
     ends = base + np.cumsum(sizes)
     return [np.append(np.arange(base), np.arange(end - size, end)) for end, size in zip(ends, sizes, strict=True)]
 

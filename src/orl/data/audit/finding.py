@@ -43,7 +43,7 @@ def percent(share: float) -> str:
 
 
 def listed(items: NDArray | list, most: int = 5) -> str:
-    """'3, 7, 9', or the first `most` and how many more there are."""
+    """'3, 7, 9' of the items [N], or the first `most` and how many more there are."""
     words = ", ".join(map(str, items[:most]))
     return words if len(items) <= most else f"{words} and {len(items) - most} more"
 

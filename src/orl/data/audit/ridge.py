@@ -40,7 +40,10 @@ def fold_moments(features: Doubles, targets: Doubles, fold: Indices) -> Moments:
 
 
 def ridge_weights(gram: Doubles, cross: Doubles, rows: ArrayLike, ridge: float) -> Doubles:
-    """w = (X'X + ridge n I)^-1 X'y of X'X [..., M, M], X'y [..., M, D] and n rows [...]."""
+    """w = (X'X + ridge n I)^-1 X'y of X'X [..., M, M], X'y [..., M, D] and n rows [...].
+
+    Reference: ridge regression, Hoerl and Kennard, 1970.
+    """
     penalty = ridge * np.asarray(rows)[..., None, None] * np.eye(gram.shape[-1])
     return np.asarray(np.linalg.solve(gram + penalty, cross), np.float64)
 

@@ -43,7 +43,7 @@ def sample_rows(dataset: Dataset, past: int = 0, max_rows: int = FIT_ROWS) -> Sa
 
 
 def finite_episodes(dataset: Dataset) -> NDArray[np.int64]:
-    """Indices of the episodes without a NaN or an infinity."""
+    """[N] indices of the episodes without a NaN or an infinity."""
     finite = np.isfinite(dataset.reward)
     for array in (dataset.obs, dataset.action, dataset.next_obs):
         finite &= np.isfinite(array).all(axis=1)

@@ -48,7 +48,7 @@ def action_bounds(
 
 
 def refuse_outside(episode: Episode, low: Floats, high: Floats, columns: Columns, sources: list[Source]) -> None:
-    """Refuse an action beyond its bounds by more than rounding.
+    """Refuse an action beyond its bounds `low` and `high`, [A] each, by more than rounding.
 
     Raises:
         DataError: naming file, row and column.

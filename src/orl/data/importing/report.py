@@ -47,7 +47,7 @@ def report(
     high: Floats,
     files: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """The import as plain JSON values; returns are undiscounted sums of rewards, lengths are steps."""
+    """The import as plain JSON values; returns are undiscounted sums of rewards, lengths are steps, bounds [A]."""
     return {
         "id": mapping.id,
         "files": files,

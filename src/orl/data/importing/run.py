@@ -34,7 +34,7 @@ Progress = Callable[[str], None]
 
 
 class Log(NamedTuple):
-    """The opened files, their chosen columns, their checked rows on disk, and the bounds of the actions."""
+    """The opened files, their chosen columns, their checked rows on disk, and the bounds [A] of the actions."""
 
     sources: list[Source]
     counts: list[int]

@@ -61,7 +61,11 @@ class Source(NamedTuple):
     scan: Callable[[list[str]], pl.LazyFrame]
 
     def place(self, row: int) -> str:
-        """'log.csv: row 7 (line 8)', for messages."""
+        """'log.csv: row 7 (line 8)', for messages.
+
+        Raises:
+            DataError: the file is no longer what was opened.
+        """
         line = None
         with suppress(csv.Error):  # such as a cell beyond its limit of length
             line = _line_of(self, row)

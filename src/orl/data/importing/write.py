@@ -37,7 +37,7 @@ def write_metadata(
     episodes: int,
     origin: dict[str, Any],
 ) -> None:
-    """``metadata.json`` as Minari writes it, with where the data came from under ``import``."""
+    """``metadata.json`` as Minari writes it, with where the data came from under ``import``; bounds [A]."""
     from importlib.metadata import version
 
     from gymnasium.spaces import Box

@@ -66,7 +66,7 @@ def chain_breaks(obs: np.ndarray, next_obs: np.ndarray) -> NDArray[np.int64]:
 
 
 def check_chain(path: Path, obs: np.ndarray, next_obs: np.ndarray, ends: Bools) -> None:
-    """Refuse a log whose next observations contradict the following row inside an episode.
+    """Refuse a log whose next observations [N, O] contradict the following row inside an episode.
 
     Raises:
         DataError: names the first such row and counts them.
@@ -95,7 +95,7 @@ def assemble(
     truncated: Bools,
     reference: Reference | None,
 ) -> Dataset:
-    """A dataset from rows ``obs``, ``action``, ``reward``, ``next_obs`` and flags; a last row without one is a cut."""
+    """A dataset from rows [N, ...] obs, action, reward, next_obs, and flags [N]; a last row without one is a cut."""
     ends = terminated | truncated
     ends[-1] = True
     low, high = bounds_from_data(data["action"])

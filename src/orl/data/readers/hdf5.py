@@ -95,7 +95,7 @@ def walk(file: Any) -> Iterator[tuple[str, Any]]:
 
 
 def read_array(node: Any, path: str, room: Room) -> np.ndarray | None:
-    """The numbers stored at `path` below `node`, or None where nothing has that name.
+    """The numbers (any shape) stored at `path` below `node`, or None where nothing has that name.
 
     Raises:
         DataError: no array, as `stored_numbers`, or larger than what is left of `room`.

@@ -44,7 +44,11 @@ def download_minari(dataset_id: str) -> Path:
 
 
 def hub_address() -> str:
-    """Address of the hub that Minari is set to use (``MINARI_REMOTE``, ``HF_ENDPOINT``)."""
+    """Address of the hub that Minari is set to use (``MINARI_REMOTE``, ``HF_ENDPOINT``).
+
+    Raises:
+        DataError: Minari is set to use another kind of hub.
+    """
     kind = os.environ.get("MINARI_REMOTE", "hf://").split("://")[0]
     if kind not in _HOSTS:
         raise DataError(f"MINARI_REMOTE starts with '{kind}'; known are {', '.join(_HOSTS)}")

@@ -57,7 +57,7 @@ class Npy:
         return math.prod(self.shape) * self.dtype.itemsize
 
     def rows(self, count: int) -> np.ndarray:
-        """The next `count` rows; of an array that is stored column by column, all of them only.
+        """The next `count` rows [count, ...]; of an array that is stored column by column, all of them only.
 
         Raises:
             DataError: pickled objects. ValueError: the file ends before.
@@ -67,7 +67,7 @@ class Npy:
         return self._next((count, *self.shape[1:]))
 
     def whole(self) -> np.ndarray:
-        """All of it; errors as in `rows`."""
+        """All of it, any shape; errors as in `rows`."""
         return self.rows(self.shape[0]) if self.shape else self._next(())
 
     def _next(self, shape: tuple[int, ...]) -> np.ndarray:

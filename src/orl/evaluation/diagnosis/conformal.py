@@ -25,6 +25,9 @@ def needed_factors(u: ArrayLike, error: ArrayLike) -> NDArray[np.float64]:
 
     Args:
         u, error: [N] both at least 0, in the same units (the factor has the units of their ratio).
+
+    Raises:
+        ValueError: they are not alike in shape, or no vectors.
     """
     unsure, wrong = np.asarray(u, np.float64), np.asarray(error, np.float64)
     if unsure.shape != wrong.shape or unsure.ndim != 1:
@@ -36,13 +39,13 @@ def needed_factors(u: ArrayLike, error: ArrayLike) -> NDArray[np.float64]:
 
 
 def split_conformal_factor(u: ArrayLike, error: ArrayLike, share: float) -> float:
-    """The least factor with which factor * u >= error holds for a further exchangeable row with probability `share`.
+    """The least factor so that factor * u >= error, both [N], for a further exchangeable row with probability `share`.
 
     It is the ceil((n + 1) share)-th smallest of `needed_factors`; inf where that is beyond n, or where too many rows
     of u = 0 have an error. Without ties the probability is below share + 1 / (n + 1).
 
     Raises:
-        UsageError: `share` is not inside (0, 1).
+        UsageError: `share` is not inside (0, 1). ValueError: u and error are not alike in shape.
     """
     scores = np.sort(needed_factors(u, error))
     rank = math.ceil((len(scores) + 1) * checked_share(share) - ROUNDING)
@@ -59,7 +62,9 @@ def checked_share(share: float) -> float:
 def admissible_share(u: ArrayLike, error: ArrayLike, factor: float = 1.0) -> float:
     """The share of rows with factor * u >= error: on how many of them MOPO's theorem may count on factor * u.
 
-    Rows as in `needed_factors`; NaN without rows. Reference: MOPO, arXiv:2005.13239 (admissible error estimators).
+    u, error [N] as in `needed_factors`; NaN without rows.
+
+    Reference: MOPO, arXiv:2005.13239 (admissible error estimators).
     """
     scores = needed_factors(u, error)
     return float(np.mean(scores <= factor)) if len(scores) else math.nan

@@ -46,7 +46,7 @@ def fit_linear(rows: Transition, fold: NDArray[np.int64], obs_dim: int) -> Linea
 
 
 def linear_step(params: LinearModel, key: Array, obs: Array, action: Array) -> Step:
-    """The model as a `StepFn` without chance, ends and uncertainty; the key has no effect."""
+    """The model as a `StepFn` of obs [B, O] without chance, ends and uncertainty; the key has no effect."""
     x = params.inputs.apply(jnp.concatenate([obs, action], axis=-1))
     output = params.outputs.invert(x @ params.weights)
     newest = obs[:, : output.shape[-1] - 1] + output[:, :-1]

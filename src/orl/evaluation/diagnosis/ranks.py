@@ -18,6 +18,9 @@ def rank_correlation(a: ArrayLike, b: ArrayLike) -> float:
     """Spearman's rank correlation of `a` [N] and `b` [N], ties averaged: Pearson's correlation of the ranks.
 
     NaN where it does not exist: fewer than two rows, all values of one side equal, or a value that is not a number.
+
+    Raises:
+        ValueError: they are not alike in shape, or no vectors.
     """
     left, right = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if left.shape != right.shape or left.ndim != 1:

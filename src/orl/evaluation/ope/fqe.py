@@ -65,7 +65,8 @@ class FqeParams:
 
     Attributes:
         net: stacked network parameters, leading axis M. obs: units of observations. returns: units of values.
-        low, high: the range outside of which no policy's value lies. config: the settings they were fitted with.
+        low, high: scalars, the range outside of which no policy's value lies.
+        config: the settings they were fitted with.
     """
 
     net: Params
@@ -86,7 +87,7 @@ class FqeData(NamedTuple):
 
 
 def value_range(reward: NDArray, terminated: NDArray, discount: float) -> tuple[float, float]:
-    """(low, high): no policy's value lies outside, as long as rewards stay within those of the log.
+    """(low, high): no policy's value lies outside, as long as rewards stay within those of the log [N].
 
     Without ends r_min / (1 - discount) to r_max / (1 - discount); where episodes can end, one reward may be all.
     """
@@ -96,7 +97,7 @@ def value_range(reward: NDArray, terminated: NDArray, discount: float) -> tuple[
 
 
 def steady_value(reward: NDArray, terminated: NDArray, discount: float) -> float:
-    """mean(r) / (1 - discount * (1 - p)): of going on as the log does on average, ended at a step with chance p."""
+    """mean(r) / (1 - discount * (1 - p)) of rewards [N]: going on as the log does, ended at a step with chance p."""
     return float(np.mean(reward) / (1.0 - discount * (1.0 - np.mean(terminated))))
 
 
@@ -115,7 +116,10 @@ def return_units(episodes: LoggedEpisodes, discount: float) -> Normaliser:
 def bellman_target(
     reward: Array, terminated: Array, next_value: Array, low: Array, high: Array, discount: Array
 ) -> Array:
-    """y = r + discount * (1 - terminated) * clip(V(s'), low, high): nothing follows an end, nor exceeds what can be."""
+    """[...] y = r + discount * (1 - terminated) * clip(V(s'), low, high): nothing follows an end.
+
+    Reference: the policy evaluation backup of fitted Q evaluation, arXiv:1903.08738; the clip is ours.
+    """
     return reward + discount * (1.0 - terminated) * jnp.clip(next_value, low, high)
 
 
@@ -195,7 +199,7 @@ def raw_values(params: FqeParams, rows: Array) -> Array:
 
 
 def fqe_data(obs: Normaliser, rows: Transition, next_action: Array) -> FqeData:
-    """Rows as the networks see them."""
+    """Rows [N, ...] with the policy's next actions [N, A] as the networks see them, [N, O+A] each."""
     now = jnp.concatenate([obs.apply(rows.obs), rows.action], axis=-1)
     after = jnp.concatenate([obs.apply(rows.next_obs), next_action], axis=-1)
     return FqeData(now, after, jnp.asarray(rows.reward), jnp.asarray(rows.terminated))

@@ -44,7 +44,7 @@ def bootstrap_draws(values: Floats, draws: int = DRAWS, seed: int = 0) -> Floats
 
 
 def widened(draws: Floats, centre: float, episodes: int, effective: float, seed: int = 0) -> Floats:
-    """Bootstrap draws as far from `centre` as so few episodes leave them: Student's t in place of the normal.
+    """Bootstrap draws [N] as far from `centre` as so few episodes leave them: Student's t in place of the normal.
 
     Args:
         effective: how many episodes of equal weight say as much; not below 2, where the tails have no end already.

@@ -33,7 +33,10 @@ def behaviour_estimate(baseline: Floats, fold: NDArray, seed: int = 0) -> Estima
 
 
 def fitted_q(fit: CrossFit, baseline: Floats, detail: dict[str, float], seed: int = 0) -> Found:
-    """The direct estimate: V of the logged first observations, by the members that did not see their episode."""
+    """The direct estimate: V of the logged first observations, by the members that did not see their episode.
+
+    `baseline` [N] is what the behaviour earned in the N episodes.
+    """
     return Found(
         estimate(FQE, fit.initial, fit.fold, detail=detail, seed=seed),
         difference(FQE, fit.initial, baseline, fit.fold, seed=seed),

@@ -77,7 +77,7 @@ class LoggedEpisodes:
 
 
 def logged_episodes(rows: Transition, starts: Indices) -> LoggedEpisodes:
-    """The episodes that begin at `starts`; cut are those whose last row is not a true end."""
+    """The episodes that begin at `starts` [N]; cut are those whose last row is not a true end."""
     last = np.append(starts[1:], len(rows.reward)) - 1
     return LoggedEpisodes(rows, np.asarray(starts, np.int64), np.asarray(rows.terminated)[last] < 0.5)
 
