@@ -9,8 +9,12 @@ WORKERS ?= 2
 EARLIER ?= benchmarks/results/quick-cpu.json
 CRASH ?= runs/crash.json
 FUZZ ?= --files 500 --seed 0
+# what every command does on a tiny log, and that the numbers are those written down
+SMOKE ?= tests/compat tests/golden $(addprefix tests/cli/test_,json_documents.py planning.py judging.py data_import.py diverging_runs.py)
+OLDEST := .venv-oldest
+OLDEST_PYTHON ?= $(firstword $(shell command -v python3.11) $(PYTHON))
 
-.PHONY: demo docs docs-check test slow crash crash-sample fuzz lint types bench bench-check ranking build clean install
+.PHONY: demo docs docs-check test oldest slow crash crash-sample fuzz lint types bench bench-check ranking build clean install
 
 install: $(READY)
 
@@ -34,14 +38,25 @@ docs: $(READY)
 docs-check: $(READY)
 	$(BIN)/python -m pytest -m docs tests/docs
 
+# every command with the oldest versions that pyproject.toml allows
+oldest: $(OLDEST)/.orl-installed
+	$(OLDEST)/bin/python -m pytest -n $(WORKERS) --dist loadfile $(SMOKE)
+
+$(OLDEST)/.orl-installed: pyproject.toml tests/compat/oldest.py $(READY)
+	test -x $(OLDEST)/bin/python || $(OLDEST_PYTHON) -m venv $(OLDEST)
+	$(BIN)/python tests/compat/oldest.py mujoco > $(OLDEST)/oldest.txt
+	$(OLDEST)/bin/python -m pip install --quiet --upgrade pip
+	$(OLDEST)/bin/python -m pip install --quiet -c $(OLDEST)/oldest.txt -e '.[mujoco]' pytest pytest-xdist hypothesis scipy
+	touch $@
+
 slow: $(READY)
 	$(BIN)/python -m pytest -m slow
 
-# kills every command at 200 random moments and starts it again; goes on where it was stopped itself
 # twenty of the moments of `make crash`
 crash-sample: $(READY)
 	$(BIN)/python -m pytest -m crash tests/crash
 
+# kills every command at 200 random moments and starts it again; goes on where it was stopped itself
 crash: $(READY)
 	PYTHONPATH=tests:tests/crash $(BIN)/python -m crash_campaign --out $(CRASH)
 

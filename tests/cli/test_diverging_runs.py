@@ -22,7 +22,7 @@ from orl.runs.checkpoints import Checkpoints
 QUIET = ["train.eval_every=0", "train.eval_episodes=1", "train.checkpoint_every=1"]
 CQL = ["train-policy", "-a", "cql", *settings(TINY_AGENT, QUIET, ["agent.actions_per_source=2"])]
 BC = ["train-policy", "-a", "bc", *settings(TINY_AGENT, QUIET)]
-TOO_MUCH = 1e19  # a learning rate of bc at which products of two layers overflow, and at a tenth of which they do not
+TOO_MUCH = 3e19  # a learning rate of bc at which products of two layers overflow, and at a tenth of which they do not
 
 
 def line_of(done: Any, code: int) -> str:
