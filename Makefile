@@ -10,7 +10,7 @@ EARLIER ?= benchmarks/results/quick-cpu.json
 CRASH ?= runs/crash.json
 FUZZ ?= --files 500 --seed 0
 # what every command does on a tiny log, and that the numbers are those written down
-SMOKE ?= tests/compat tests/golden $(addprefix tests/cli/test_,json_documents.py planning.py judging.py data_import.py diverging_runs.py)
+SMOKE ?= tests/compat tests/golden $(addprefix tests/cli/test_,json_documents.py planning.py judging.py data_import.py)
 OLDEST := .venv-oldest
 OLDEST_PYTHON ?= $(firstword $(shell command -v python3.11) $(PYTHON))
 
