@@ -1,4 +1,4 @@
-"""The oldest versions that pyproject.toml allows, as constraints for pip: `python tests/compat/oldest.py > oldest.txt`"""
+"""The oldest versions that pyproject.toml allows, as constraints for pip: `python tests/compat/oldest.py`"""
 
 from __future__ import annotations
 
