@@ -146,12 +146,12 @@ def _document(
         "error": {name: _plain(each) for name, each in errors.items()},
         "persistence": _plain(persistence),
         "break_even": {name: break_even(each, persistence) for name, each in errors.items()},
-        "example": _example(stretches, predictions),
+        "example": example_of(stretches, predictions),
         "versions": versions(),
     }
 
 
-def _example(stretches: Stretches, predictions: dict[str, NDArray[np.float32]]) -> dict[str, Any]:
+def example_of(stretches: Stretches, predictions: dict[str, NDArray[np.float32]]) -> dict[str, Any]:
     """The first start, what followed and what every draw of every model said of it, to four significant digits."""
     drawn = {name: rounded(each[:, 0]) for name, each in predictions.items()}
     return {

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_runs import made_model, made_policy
+from made_report_runs import made_model, made_policy
 
 from orl.config import merge, parse_assignment
 from orl.runs.config import resolve_fit, resolve_policy

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_runs import made_policy
+from made_report_runs import made_policy
 
 from orl.errors import MissingError, UsageError
 from orl.runs.report import page

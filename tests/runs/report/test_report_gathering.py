@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_runs import DATA, made_diagnosis, made_evaluation, made_model, made_policy, made_prediction
+from made_report_runs import DATA, made_diagnosis, made_evaluation, made_model, made_policy, made_prediction
 
 from orl.errors import DataError
 from orl.runs.report.gather import gather

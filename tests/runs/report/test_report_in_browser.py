@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import Browser, browser, chromium
-from made_runs import full_runs, hostile_runs
+from made_report_runs import full_runs, hostile_runs
+from report_browser import Browser, browser, chromium
 
 from orl.data.catalog import load
 from orl.runs.report.gather import gather

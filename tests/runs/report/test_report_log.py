@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_runs import made_policy
+from made_report_runs import made_policy
 
 from orl.runs.directory import load_run
 from orl.runs.report.log import BINS, histogram, principal_axes, read_log, remembering, state_map

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_runs import ATTACK, full_runs, hostile_runs, made_policy
+from made_report_runs import ATTACK, full_runs, hostile_runs, made_policy
 
 from orl.runs.report import page
 from orl.runs.report.gather import gather
