@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 
 from orl.config import presets_folder
 from orl.data.catalog import load
+from orl.errors import OrlError
 from orl.evaluation.diagnosis.ranks import rank_correlation
 from orl.runs.candidate_file import read_candidates
 from orl.runs.directory import SCHEMA, read_json, slug, versions, write_json
@@ -127,7 +129,11 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=20, help="of each candidate in the simulator")
     options = parser.parse_args()
     reporter = reporter_for(quiet=False)
-    studies = [study(each, options.out, options.episodes, reporter) for each in options.dataset or STUDY]
+    try:
+        studies = [study(each, options.out, options.episodes, reporter) for each in options.dataset or STUDY]
+    except OrlError as error:
+        print(f"ranking: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
     document = {"schema": SCHEMA, "kind": "ranking", "studies": studies, "summary": summary(studies)}
     write_json(options.out / "ranking.json", document | {"versions": versions()})
     _show(document)

@@ -53,7 +53,7 @@ def demo(
                 documents[name].append(planned(data, runs, episodes, board))
             rows[name] = [behaviour, *map(row_of, documents[name])]
         paths = [document["run"] for found in documents.values() for document in found]
-        report = reported([*fits, *map(Path, paths)], runs / "demo.html", board)
+        report = reported([*fits, *map(Path, paths)], runs / "report.html", board)
     if json:
         told = {name: {"rows": described(found), "summary": summary(found)} for name, found in rows.items()}
         more = {"evaluations": documents, "lessons": told, "report": report and str(report)}
@@ -161,14 +161,16 @@ def planned_episodes(episodes: int) -> int:
 
 
 def reported(paths: list[Path], target: Path, board: Dashboard) -> Path | None:
-    """The report of the runs, None where this version has no such command."""
+    """The report of the runs, None where the extra that draws it is not installed."""
+    from orl.errors import MissingError
+    from orl.runs.report.write import write_report
+
     with board.stage("", REPORT) as stage:
         try:
-            from orl.runs.report.write import write_report
-        except ModuleNotFoundError:
-            stage.outcome = "not in this version"
+            write_report(paths, target, reporter=board)
+        except MissingError as error:
+            stage.outcome = str(error)
             return None
-        write_report(paths, target, reporter=board)
         stage.outcome = str(target)
     return target
 

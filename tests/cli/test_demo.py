@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,10 @@ import pytest
 
 from orl.algorithms import ALGORITHMS
 from orl.data import catalog
-from orl.errors import Interrupted
+from orl.errors import Interrupted, MissingError
 from orl.planning import PLANNERS
 from orl.runs import directory, evaluate, model_supply, plan, train_policy
+from orl.runs.report import write
 from orl_cli.demo import DATASETS, METHODS, PLANNER
 from orl_cli.demo_table import Row, lesson, standing, summary
 
@@ -37,8 +37,7 @@ class Made:
         monkeypatch.setattr(evaluate, "evaluate", self.evaluate)
         monkeypatch.setattr(plan, "plan", self.plan)
         self.reported: list[str] = []
-        monkeypatch.setitem(sys.modules, "orl.runs.report", ModuleType("report"))
-        monkeypatch.setitem(sys.modules, "orl.runs.report.write", SimpleNamespace(write_report=self.report))
+        monkeypatch.setattr(write, "write_report", self.report)
 
     def report(self, paths: list[Path], out: Path, *, reporter: Any) -> None:
         self.reported = [path.name for path in paths]
@@ -106,20 +105,22 @@ def test_a_method_of_each_kind_on_both_datasets_and_a_planner_on_one(
 
 def test_the_report_is_of_every_fit_and_policy(orl: Callable[..., Any], tmp_path: Path, made: Made) -> None:
     done = orl("demo", "--episodes", 2, "--runs", tmp_path, "--json", "--quiet")
-    assert done.document["report"] == str(tmp_path / "demo.html")
-    assert (tmp_path / "demo.html").read_text() == "a page"
+    assert done.document["report"] == str(tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text() == "a page"
     policies = [f"{method}-s0" for method in METHODS_THERE]
     assert made.reported == ["ensemble", "transformer", "ensemble", *policies, "plan-beam-s0", *policies]
 
 
-def test_without_a_report_command_there_is_none(
+def test_without_what_draws_a_report_there_is_none(
     orl: Callable[..., Any], tmp_path: Path, made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "orl.runs.report", None)
-    monkeypatch.delitem(sys.modules, "orl.runs.report.write")
+    def refuse(*_: Any, **__: Any) -> None:
+        raise MissingError("reports need a package; pip install it")
+
+    monkeypatch.setattr(write, "write_report", refuse)
     done = orl("demo", "--episodes", 2, "--runs", tmp_path, "--json")
     assert (done.code, done.document["report"]) == (0, None)
-    assert "report done after 0:00: not in this version" in done.err
+    assert "report done after 0:00: reports need a package; pip install it" in done.err
 
 
 def test_a_line_a_stage_where_there_is_no_terminal(orl: Callable[..., Any], tmp_path: Path, made: Made) -> None:
@@ -133,7 +134,7 @@ def test_a_line_a_stage_where_there_is_no_terminal(orl: Callable[..., Any], tmp_
     assert "[5/21] mixed-v0 mopo done after 0:00: return 50.0, model says 80.0" in lines
     assert "[11/21] mixed-v0 beam done after 0:00: return 50.0, 12 ms an action" in lines
     assert all(len(line) <= 80 for line in done.out.splitlines()[:-2])  # but for those with folders
-    assert done.out.endswith(f"report: {tmp_path / 'demo.html'}\n")
+    assert done.out.endswith(f"report: {tmp_path / 'report.html'}\n")
     assert "mixed-v0 · 2 episodes a policy, one seed" in done.out
 
 
