@@ -22,7 +22,7 @@ SHAPE = re.compile(rf"\[({DIM}(, ?({DIM}|\d+))*|\d+(, ?{DIM})*)\]|\b(scalars?|an
 SOURCES = re.compile(
     r"arXiv:\d{4}\.\d{4,5}|\b(19|20)\d\d\b|\b(of ours|are ours|is ours)\b|Gymnasium|OfflineRL-Kit|mbrl-lib|\bACME\b"
 )
-TERM = re.compile(r"(_loss|_target|_nll|_penalty|_gap|inconsistency|logsumexp|penalise|halt|_decay|_clamp)$")
+TERM = re.compile(r"(_loss|_target|_nll|_gap|inconsistency|logsumexp|penalise|halt|_decay|_clamp)$")
 FORMULA = re.compile(
     r"\w+(\([^)]*\))? = [^=\n]*[-+*/^(][^\n]*|\bmean\(|\bsum_|\|\||\bexp\(|max_\{|\bE_\{|\bstd_i|sqrt\(|\bg\^"
 )
@@ -134,9 +134,10 @@ def _outside_of_try(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def is_equation(item: Item) -> bool:
-    """Whether a function on arrays computes a formula: its docstring states one, or its name is that of a term."""
-    is_function = isinstance(item.node, ast.FunctionDef) and handles_arrays(item.node)
-    return is_function and bool(TERM.search(item.name) or FORMULA.search(item.docstring))
+    """Whether a function computes a formula: its name is that of a term, or its docstring states one on arrays."""
+    if not isinstance(item.node, ast.FunctionDef):
+        return False
+    return bool(TERM.search(item.name)) or (handles_arrays(item.node) and bool(FORMULA.search(item.docstring)))
 
 
 def names_a_source(item: Item) -> bool:

@@ -72,7 +72,7 @@ def penalty(config: CriticConfig, largest_reward: float, metrics: Mapping[str, f
 
 
 def distance_penalty(config: CriticConfig, action_dim: int) -> float:
-    """beta_2 times the largest squared distance of two actions in [-1, 1]^A, 4 A (ReBRAC, MoBRAC)."""
+    """beta_2 times the largest squared distance of two actions in [-1, 1]^A, 4 A (ReBRAC, arXiv:2305.09836; MoBRAC)."""
     return 4.0 * action_dim * config.critic_bc_coef if isinstance(config, Td3Config) else 0.0
 
 
