@@ -10,7 +10,7 @@ from orl.errors import UsageError
 
 
 def test_worked_by_hand() -> None:
-    """Of 99 rows the 90th disagreement is the 0.9 quantile; ratios are 92 times 2, four times 3, and the 95th counts."""
+    """Of 99 rows the 90th disagreement is the 0.9 quantile; 92 ratios are 2, four are 3, and the 95th counts."""
     u = np.random.default_rng(0).permutation(np.arange(1.0, 100.0))
     error = u * np.select([u <= 92, u <= 96], [2.0, 3.0], 5.0)
     found = calibrated(u, error, 0.9)
