@@ -61,7 +61,7 @@ def summary(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def histogram(values: NDArray[Any], span: tuple[float, float] | None = None) -> dict[str, list[float]]:
+def histogram(values: NDArray[Any], span: tuple[float, float] | None = None) -> dict[str, list[Any]]:
     """`edges` [K + 1] and `counts` [K] of the finite values [N], over `span` or from the least to the greatest."""
     finite = np.asarray(values, np.float64)[np.isfinite(values)]
     if not len(finite):
