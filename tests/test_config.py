@@ -16,6 +16,7 @@ from orl.algorithms.mobile import MobileConfig
 from orl.algorithms.mopo import MopoConfig
 from orl.algorithms.rebrac import RebracConfig
 from orl.config import (
+    RESULTS,
     build,
     completed,
     did_you_mean,
@@ -257,6 +258,8 @@ def shipped():
     """(file, dataset, algorithm) for every dataset and algorithm the shipped presets speak of."""
     root = presets_folder()
     for path in sorted(root.rglob("*.toml")):
+        if RESULTS in path.parts:
+            continue
         settings = read_toml(path)
         for pattern in settings.get("datasets", []):
             for algorithm in settings.get("algorithms", ALGORITHMS):
@@ -282,7 +285,7 @@ def test_shipped_preset_resolves_for_each_algorithm_it_names(file):
 
 def test_shipped_presets_speak_of_known_algorithms_and_tables_only():
     for path in presets_folder().rglob("*.toml"):
-        if path.parent.name == "tune":  # sets of candidates are no presets
+        if path.parent.name == "tune" or RESULTS in path.parts:  # sets of candidates and runs are no presets
             continue
         settings = read_toml(path)
         assert set(settings.get("algorithms", [])) <= {*ALGORITHMS, *PLANNERS, "transformer"}, path

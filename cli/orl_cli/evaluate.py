@@ -69,9 +69,9 @@ def evaluate(
     wishes = {"episodes": video_episodes, "anchor_every": anchor_every}
     filming = {name: value for name, value in wishes.items() if value is not None}
     if video is not None:
-        from orl.runs.video_file import check_target
+        from orl.runs.video_file import check_format
 
-        check_target(video)
+        check_format(video)
         if len(run) > 1:
             raise UsageError("--video films one run; name it alone")
     elif filming:

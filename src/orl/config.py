@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from orl.documents import brief
 from orl.errors import UsageError
 
+RESULTS = "results"  # a folder of experiments/ with runs in it, whose settings are no presets
 MOST = 2**53  # of a whole number: what a float holds exactly, and sizes in bytes can be reckoned with
 T = TypeVar("T")
 Tree = dict[str, Any]
@@ -144,11 +145,12 @@ def find_presets(
     algorithms are passed over, as if they were not there: planners and transformers have nothing to learn from those.
     """
     root = folder or presets_folder()
+    files = [path for path in root.rglob("*.toml") if path.relative_to(root).parts[0] != RESULTS]
     name = Path(dataset).name if Path(dataset).suffix else dataset
     special: list[Preset] = []
     fallback: list[Preset] = []
     named = False
-    for path in sorted(root.rglob("*.toml"), key=lambda p: (len(p.parts), str(p))):
+    for path in sorted(files, key=lambda p: (len(p.parts), str(p))):
         settings = read_toml(path)
         patterns = settings.pop("datasets", [])
         algorithms = settings.pop("algorithms", None)

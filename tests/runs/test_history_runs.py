@@ -111,9 +111,9 @@ def test_a_reset_and_other_parameters_begin_new_episodes() -> None:
     assert policy([[1.0], [-1.0]]).tolist() == [[0.5], [-0.5]]
     assert policy([[0.2], [0.4]]).tolist() == [[0.5], [-0.5]]
     policy.reset(rows=np.array([1]))
-    np.testing.assert_allclose(policy([[0.6], [0.8]]), [[0.1], [0.4]])
+    np.testing.assert_allclose(policy([[0.6], [0.8]]), [[0.1], [0.4]], rtol=1e-6)
     policy.use(np.float32(0.25))
-    np.testing.assert_allclose(policy([[0.6], [0.8]]), [[0.15], [0.2]])
+    np.testing.assert_allclose(policy([[0.6], [0.8]]), [[0.15], [0.2]], rtol=1e-6)
     assert policy([0.4]).tolist() == pytest.approx([0.1])  # one episode alone
     assert policy([0.8]).tolist() == pytest.approx([0.1])
 

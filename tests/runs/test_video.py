@@ -20,7 +20,7 @@ from orl.evaluation.episodes import EnvSpec
 from orl.runs import video, video_backend, video_file
 from orl.runs.fit_model import FittedModel
 from orl.runs.video_backend import choose_backend, opens
-from orl.runs.video_file import check_target, stride, write_video
+from orl.runs.video_file import check_format, stride, write_video
 from orl.runs.video_model import Imagined
 from orl.runs.video_picture import LINE, PLOT, SIDE, TITLE, Curve, picture
 from orl.runs.video_scene import Scene, drawn
@@ -102,11 +102,11 @@ def test_frames_are_left_out_where_a_file_cannot_be_so_fast(name: str, fps: floa
 
 def test_an_unknown_ending_and_a_missing_ffmpeg_are_told_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=r"film\.avi: the ending says the format: \.mp4 or \.gif"):
-        check_target(Path("film.avi"))
+        check_format(Path("film.avi"))
     monkeypatch.setattr(video_file, "find_spec", lambda name: None)
     with pytest.raises(MissingError, match=r"pip install 'orl\[video\]'; or choose \.gif"):
-        check_target(Path("film.mp4"))
-    check_target(Path("film.gif"))
+        check_format(Path("film.mp4"))
+    check_format(Path("film.gif"))
 
 
 def squares(count: int, fail_at: int = -1) -> Iterator[Image.Image]:

@@ -107,7 +107,7 @@ def with_outputs(layers: tuple[Layer, ...], count: int) -> tuple[Layer, ...]:
 
 
 def arrays_of(description: Description) -> dict[str, NDArray[Any]]:
-    """Every number of the description under its name in the files."""
+    """Every number of the description under its name in the files; shapes as in `Layer` and `Detector`, bounds [A]."""
     spec, detector = description.spec, description.detector
     named: dict[str, NDArray[Any]] = {
         "history": np.asarray(spec.history, np.int64),

@@ -242,7 +242,11 @@ def _missing(env_id: str, error: Exception) -> str:
 
 
 def env_action(policy: Any, action: ArrayLike, live: NDArray[np.bool_], space: Any) -> NDArray[Any]:
-    """[M, *space.shape] the policy's actions as the environment takes them, checked on the rows that are live."""
+    """The policy's actions [M, A] as the environment takes them, [M, *space.shape], checked on the live rows [M].
+
+    Raises:
+        DataError: of another shape, or outside the environment's bounds. DivergedError: not finite.
+    """
     name = getattr(policy, "name", type(policy).__name__)
     rows = np.asarray(action, np.float64)
     want = (len(live), int(np.prod(space.shape)))

@@ -83,7 +83,11 @@ def common_evaluation(runs: list[RunDirectory]) -> list[dict[str, Any]] | None:
 
 
 def evaluations(run: RunDirectory) -> dict[tuple[str, int, int], dict[str, Any]]:
-    """A run's evaluations by environment, episodes and first reset seed."""
+    """A run's evaluations by environment, episodes and first reset seed.
+
+    Raises:
+        DataError: one is damaged.
+    """
     found = {}
     for file in sorted((run.path / "eval").glob("[!.]*.json")):
         document = read_json(file)

@@ -161,8 +161,11 @@ def _largest(jaxpr: Any) -> int:
 
 def _stacked(equation: Any) -> int:
     """Bytes a scan collects over its steps; what it carries is already counted with the program's state."""
-    carried = equation.params.get("num_carry", len(equation.outvars))
-    return sum(_bytes(var) for var in equation.outvars[carried:])
+    body = equation.params.get("jaxpr")
+    if body is None:  # `while` collects nothing
+        return 0
+    steps = zip(equation.outvars, getattr(body, "jaxpr", body).outvars, strict=True)
+    return sum(_bytes(whole) for whole, one in steps if len(whole.aval.shape) > len(one.aval.shape))
 
 
 def _jaxprs(value: Any) -> list[Any]:

@@ -152,7 +152,7 @@ def _document(
 
 
 def example_of(stretches: Stretches, predictions: dict[str, NDArray[np.float32]]) -> dict[str, Any]:
-    """The first start, what followed and what every draw of every model said of it, to four significant digits."""
+    """The first start [O], what followed [T, O] and what each draw of a model said of it [D, T, O], to four digits."""
     drawn = {name: rounded(each[:, 0]) for name, each in predictions.items()}
     return {
         "start": rounded(np.asarray(stretches.past.now)[0]),

@@ -43,11 +43,13 @@ class TensorBoard:
         self._writer = tensorboardX.SummaryWriter(folder, filename_suffix=ending)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Write the metrics of a step."""
         for key, value in values.items():
             self._writer.add_scalar(key, value, step)
         self._writer.flush()
 
     def close(self) -> None:
+        """Close the file."""
         self._writer.close()
 
 
@@ -67,9 +69,11 @@ class WeightsAndBiases:
         )
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Send the metrics of a step."""
         self._run.log(dict(values), step=step)
 
     def close(self) -> None:
+        """Say that the run is done, and wait until everything is sent."""
         self._run.finish()
 
 
@@ -92,10 +96,12 @@ class MLflow:
             self._client.log_param(self._run, key, value)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Send the metrics of a step."""
         for key, value in values.items():
             self._client.log_metric(self._run, key, value, step=step)
 
     def close(self) -> None:
+        """Say that the run is done."""
         self._client.set_terminated(self._run)
 
 
@@ -121,18 +127,23 @@ class Tracking(Reporter):
         self._open: dict[Path, list[_Followed]] = {}
 
     def message(self, text: str) -> None:
+        """Pass it on."""
         self._inner.message(text)
 
     def start(self, title: str, total: int, unit: str, done: int = 0) -> None:
+        """Pass it on."""
         self._inner.start(title, total, unit, done)
 
     def advance(self, done: int, metrics: Mapping[str, float]) -> None:
+        """Pass it on."""
         self._inner.advance(done, metrics)
 
     def finish(self) -> None:
+        """Pass it on."""
         self._inner.finish()
 
     def row(self, run: RunDirectory, row: Mapping[str, Any]) -> None:
+        """Pass it on, and tell the trackers of the run, which are opened at its first row."""
         self._inner.row(run, row)
         if run.path not in self._open:
             self._open[run.path] = [_Followed(run, name) for name in self._names]

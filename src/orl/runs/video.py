@@ -19,7 +19,7 @@ from orl.runs.fit_model import load_model
 from orl.runs.policy import KIND, policy_of, run_spec, stacked_params
 from orl.runs.reporter import Reporter
 from orl.runs.video_backend import choose_backend, draw_quietly
-from orl.runs.video_file import check_target, stride, write_video
+from orl.runs.video_file import check_format, stride, write_video
 from orl.runs.video_model import Imagined
 from orl.runs.video_picture import SIDE
 from orl.runs.video_scene import Beside, Scene
@@ -54,7 +54,7 @@ def record_video(
         UsageError: no environment, or another ending than .mp4 or .gif. MissingError: nothing here can draw it, or
         write such a file. DataError: not a policy run.
     """
-    check_target(target)
+    check_format(target)
     run, reporter = load_run(path, KIND), reporter or Reporter()
     env = env or environment_of(run, trust_env)
     if env is None:

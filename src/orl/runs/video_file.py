@@ -22,7 +22,7 @@ FASTEST = {".mp4": 50.0, ".gif": 34.0}
 INSTALL = "pip install 'orl[video]'"
 
 
-def check_target(path: Path) -> None:
+def check_format(path: Path) -> None:
     """Refuse what could not be written in the end, before an episode is played.
 
     Raises:

@@ -58,7 +58,7 @@ class Imagined:
         return error if np.isfinite(error) else float("inf")
 
     def worst(self, expected: Floats, truth: Floats) -> int:
-        """The dimension that is furthest off, in those units."""
+        """The dimension of [O] that is furthest off, in those units."""
         return int(np.argmax(np.abs(self._scaled(expected, truth))))
 
     def _scaled(self, expected: Floats, truth: Floats) -> NDArray[np.float64]:

@@ -54,7 +54,7 @@ def picture(
 
 
 def fitted(frame: NDArray[np.uint8]) -> Image.Image:
-    """The frame in the middle of a square panel, as large as it fits."""
+    """The frame [H, W, 3] in the middle of a square panel, as large as it fits."""
     image = Image.fromarray(np.ascontiguousarray(frame))
     factor = SIDE / max(image.size)
     image = image.resize((round(image.width * factor), round(image.height * factor)))

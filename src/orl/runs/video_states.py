@@ -30,19 +30,24 @@ def state_setter(env: Any) -> SetState | None:
 
 
 def set_pendulum(env: Any, twin: Any, obs: Floats, action: Floats) -> None:
-    """obs = (cos th, sin th, w). A prediction need not lie on the circle: its angle is what counts."""
+    """obs [3] = (cos th, sin th, w). A prediction need not lie on the circle: its angle is what counts.
+
+    Source: Gymnasium's Pendulum-v1.
+    """
     cosine, sine, speed = map(float, obs)
     env.unwrapped.state = np.array([np.arctan2(sine, cosine), speed])
     env.unwrapped.last_u = float(action[0])  # drawn as an arrow
 
 
 def set_mountain_car(env: Any, twin: Any, obs: Floats, action: Floats) -> None:
-    """obs = (position, velocity)."""
+    """obs [2] = (position, velocity). Source: Gymnasium's MountainCarContinuous-v0."""
     env.unwrapped.state = np.asarray(obs, np.float32)
 
 
 def set_mujoco(env: Any, twin: Any, obs: Floats, action: Floats) -> None:
-    """obs = (qpos without the root's place along the track, qvel, ...).
+    """obs [O] = (qpos without the root's place along the track, qvel, ...).
+
+    Source: `observation_structure` of Gymnasium's MuJoCo environments.
 
     Nothing observed depends on that place, so a model says nothing of it: it is taken from the twin.
     """

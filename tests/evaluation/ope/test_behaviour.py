@@ -97,7 +97,7 @@ def test_weights_of_a_smoothed_policy() -> None:
     rows = noisy_log(4000)
     params = fit_behaviour(LINEAR, rows, np.random.default_rng(0).random((1, 4000)) < 0.8, jax.random.key(0))
     mean, std = (np.asarray(x)[0] for x in action_distribution(params, rows.obs))
-    np.testing.assert_allclose(smoothed_log_ratio(params, rows.obs, rows.action, jnp.asarray(mean)), 0.0, atol=1e-6)
+    np.testing.assert_allclose(smoothed_log_ratio(params, rows.obs, rows.action, jnp.asarray(mean)), 0.0, atol=1e-5)
     own, action = mean + 0.1, np.asarray(rows.action)
     for bandwidth in (1.0, 0.5):
         found = np.asarray(smoothed_log_ratio(params, rows.obs, rows.action, jnp.asarray(own), bandwidth))[0]

@@ -130,7 +130,7 @@ def answers(run: Runner, inputs: tuple[NDArray, ...]) -> Answers:
 
 
 def latency(run: Runner, inputs: tuple[NDArray, ...]) -> dict[str, float | int]:
-    """Milliseconds of a call with one observation: median `p50` and `p99` of so many `calls`."""
+    """Milliseconds of a call with one row of the inputs [N, ...]: median `p50` and `p99` of so many `calls`."""
     one = [tuple(x[at : at + 1] for x in inputs) for at in range(min(SINGLES, len(inputs[0])))]
     taken = []
     for call in range(WARM_UP + CALLS):

@@ -14,7 +14,7 @@ from orl.locking import locked
 RECORD, CARD = "export.json", "model-card.md"
 
 
-def check_target(target: Path, force: bool) -> None:
+def check_place(target: Path, force: bool) -> None:
     """UsageError unless an export may appear at `target`: nothing is there, or with `force` an earlier export."""
     if target.exists() and not (target / RECORD).is_file():
         raise UsageError(f"{target} exists and is no export; choose another folder with --out")
@@ -27,12 +27,12 @@ def building(target: Path, force: bool) -> Iterator[Path]:
     """A hidden folder that becomes `target` at the end of the block, or is gone where that is not reached.
 
     Raises:
-        BusyError: another process builds the same. UsageError: as `check_target`. UnwritableError: the place cannot be
+        BusyError: another process builds the same. UsageError: as `check_place`. UnwritableError: the place cannot be
             written to.
     """
     hidden = target.with_name(f"{TEMPORARY}{target.name}")
     with locked(target.parent, f".{target.name}.lock", str(target)):
-        check_target(target, force)
+        check_place(target, force)
         try:
             with saving(target):
                 shutil.rmtree(hidden, ignore_errors=True)  # what a killed process left

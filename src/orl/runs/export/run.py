@@ -13,7 +13,7 @@ from orl.runs.export.card import model_card
 from orl.runs.export.facts import data_document, flag_document, strange_observations
 from orl.runs.export.formats import known_format
 from orl.runs.export.judged import judgements
-from orl.runs.export.place import CARD, RECORD, building, check_target
+from orl.runs.export.place import CARD, RECORD, building, check_place
 from orl.runs.export.proof import Questions, proven
 from orl.runs.export.subject import (
     Subject,
@@ -98,7 +98,7 @@ def export_plan(
 def _planned(subject: Subject, format: str, out: Path | None, model: Path | None, force: bool) -> dict[str, Any]:
     path, spec = subject.run.path, subject.spec
     target, chosen = out or path / "export" / format, model_of(subject, model)
-    check_target(target, force)
+    check_place(target, force)
     weights = arrays_of(description_of(subject, None))
     return {
         "schema": SCHEMA,

@@ -100,7 +100,7 @@ def model_of(subject: Subject, model: Path | None) -> Path | None:
 
 
 def held_out(dataset: Dataset, settings: EnsembleConfig, history: int) -> tuple[Transition, NDArray[np.int64]]:
-    """Rows held out of what was trained with these settings, at most MOST_ROWS, and the episode of each."""
+    """Rows held out of what was trained with these settings, at most MOST_ROWS, and the episode of each [N]."""
     data = with_history(dataset, history)
     rows = split_by_episode(data, settings.holdout_fraction, SPLIT_SEED, settings.holdout_max_rows).holdout_rows
     kept = rows[evenly(len(rows), MOST_ROWS)]

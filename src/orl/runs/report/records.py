@@ -212,7 +212,11 @@ def checked(file: Path, kind: type[T]) -> T:
 
 
 def as_kind(file: Path, content: Any, kind: type[T]) -> T:
-    """`content`, which came from `file`, as `kind`; errors as of `checked`."""
+    """`content`, which came from `file`, as `kind`.
+
+    Raises:
+        DataError: naming the file and the first entry that is missing or of another type.
+    """
     try:
         return TypeAdapter(kind).validate_json(json.dumps(content), strict=True)
     except ValidationError as error:

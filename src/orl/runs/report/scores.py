@@ -16,7 +16,11 @@ from orl.runs.report.sources import Source
 
 
 def reference_of(record: dict[str, Any]) -> Reference | None:
-    """The returns that score 0 and 100 in the record of a run, if it has them."""
+    """The returns that score 0 and 100 in the record of a run, if it has them.
+
+    Raises:
+        DataError: both are the same.
+    """
     found = record["dataset"].get("reference")
     if found is None:
         return None
@@ -48,6 +52,9 @@ def score_of(sources: Sequence[Source], reference: Reference | None) -> dict[str
     Returns:
         The `score` entry of `orl evaluate --json`, with `episodes` a seed, `environment` and `kind`: "evaluation" of
         the runs, or "training" for what was played at the end of it, which has no interval.
+
+    Raises:
+        DataError: an evaluation holds another number of episodes than it says.
     """
     documents = alike(sources)
     if not documents:

@@ -36,8 +36,8 @@ def write_report(
             itself anew. read: what reads the datasets, in place of the usual.
 
     Raises:
-        DataError: no runs there, or damaged ones. MissingError: the plotting library is not installed. UnwritableError:
-        `out` cannot be written; nothing is written then.
+        UsageError: `out` is a folder or no .html file. DataError: no runs there, or damaged ones. MissingError: the
+        plotting library is not installed. UnwritableError: `out` cannot be written; nothing is written then.
     """
     _check_out(out)
     plotting_library()  # before work is done in vain
