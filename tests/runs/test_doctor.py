@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -169,5 +170,6 @@ def test_the_program_lists_all_and_ends_with_its_verdict(orl: Callable[..., Any]
     assert done.code == 0, done.out
     assert done.out.rstrip().splitlines()[-1].startswith("all that is needed is here and works")
     assert all(len(line) <= 80 for line in done.out.splitlines())
-    for words in ("jax", "Pendulum-v1", "compilation", "1 in "):
+    for words in ("jax", "Pendulum-v1", "compilation"):
         assert words in done.out
+    assert re.search(r"\b[1-9]\d* in\b", done.out)  # datasets; other tests may have recorded more of them
