@@ -134,10 +134,8 @@ def train_policy(
     settings = overrides(
         config, set_, dataset=dataset, algorithm=algo, seeds=chosen, seed_axis=seed_axis, train=length, history=history
     )
-    dataset, algorithm = (
-        str(settings.get("dataset", DEFAULT_DATASET)),
-        str(settings.get("algorithm", DEFAULT_ALGORITHM)),
-    )
+    dataset = str(settings.get("dataset", DEFAULT_DATASET))
+    algorithm = str(settings.get("algorithm", DEFAULT_ALGORITHM))
     settings, covered = penalty_settings(algorithm, settings, penalty, share)
     resolved, presets = resolve_policy(dataset, algorithm, settings)
     path = out or default_policy_path(runs, resolved, init, covered)
