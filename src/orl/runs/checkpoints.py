@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import jax
@@ -103,7 +104,7 @@ class Checkpoints:
 
     def _write(self, building: Path, arguments: Any, target: Path) -> None:
         try:
-            with _unlogged():
+            with _unlogged(), _unreported():
                 self._orbax.save(building, args=arguments)
         except ValueError as error:  # tensorstore's way of saying what the system said
             if (cause := storage_error(str(error))) is None:
@@ -226,17 +227,24 @@ def _restore(orbax: ocp.Checkpointer, folder: Path, step: int, templates: Mappin
 
 @contextmanager
 def _unreported() -> Iterator[None]:
-    """After a failure every read that Orbax did not wait for is reported as well, some after it closed its loop."""
-    before = sys.unraisablehook
+    """After a failure every array that Orbax did not wait for is reported as well, some after it closed its loop:
+    TensorStore's threads print them by one hook of the interpreter or the other."""
+    unraisable, uncaught = sys.unraisablehook, sys.excepthook
+
+    def late(error: BaseException | None) -> bool:
+        return isinstance(error, RuntimeError) and str(error) == "Event loop is closed"
 
     def report(found: sys.UnraisableHookArgs) -> None:
-        late = found.exc_type is RuntimeError and str(found.exc_value) == "Event loop is closed"
-        if not (late or inspect.iscoroutine(found.object)):
-            before(found)
+        if not (late(found.exc_value) or inspect.iscoroutine(found.object)):
+            unraisable(found)
 
-    sys.unraisablehook = report
+    def print_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not late(error):
+            uncaught(kind, error, trace)
+
+    sys.unraisablehook, sys.excepthook = report, print_uncaught
     yield
-    sys.unraisablehook = before  # not after a failure: these reports are still to come
+    sys.unraisablehook, sys.excepthook = unraisable, uncaught  # not after a failure: these reports are still to come
 
 
 def _first_line(error: Exception) -> str:
