@@ -29,13 +29,28 @@
     }
   }
 
+  // What is looked at comes first, the rest while nothing else is to be done: paper and searches want all of it.
   async function drawAll() {
-    for (const place of document.querySelectorAll(".plot")) {
-      await draw(place);
-      await new Promise((next) => setTimeout(next)); // so that the page can be scrolled meanwhile
+    const waiting = new Set(document.querySelectorAll(".plot"));
+    const seen = new Set();
+    const observer = new IntersectionObserver((changes) => {
+      for (const { target, isIntersecting } of changes) seen[isIntersecting ? "add" : "delete"](target);
+    }, { rootMargin: "200px" });
+    for (const place of waiting) observer.observe(place);
+    await new Promise((next) => requestAnimationFrame(() => setTimeout(next))); // the observer's first report
+    while (waiting.size) {
+      const place = [...waiting].find((each) => seen.has(each));
+      if (!place) document.documentElement.dataset.inView = "drawn";
+      const next = place ?? waiting.values().next().value;
+      waiting.delete(next);
+      observer.unobserve(next);
+      await draw(next);
+      await new Promise(place ? setTimeout : rest);
     }
+    document.documentElement.dataset.inView = "drawn";
     document.documentElement.dataset.drawn = "yes";
   }
+  const rest = (next) => (window.requestIdleCallback ? requestIdleCallback(next, { timeout: 100 }) : setTimeout(next));
 
   // Saved pictures are light and wide, whatever the page is.
   const resolved = (value) => {
