@@ -94,12 +94,14 @@ def cases() -> list[Case]:
     )
     played = ["--episodes", "2", "--no-bc", *out, *runs]
     evaluate = ["evaluate", "run", "--episodes", "2", "--no-bc", "--json", "--quiet"]
+    export = ["export", "run", "-f", "numpy", "-o", "policy", "--quantile", "0.9", "--json", "--quiet"]
     ready, again = (*clone, "--out", "run"), [*IMPORT, "--force"]
     return [
         *found,
         Case("plan beam", "plan", ["plan", *data, "-p", "beam", *played, *beam], (tokens,)),
         Case("plan mppi", "plan", ["plan", *data, "-p", "mppi", *played, *mppi], (model, clone)),
         Case("evaluate", "evaluate", evaluate, (ready,)),
+        Case("export", "export", export, (ready,), there="holds an export already"),
         Case("data import", "data import", IMPORT, files=write_table, there="is already in", datasets="minari"),
         Case("data import --force", "data import", again, (tuple(IMPORT),), write_table, datasets="minari"),
         Case("tune", "tune", ["tune", *data, "-c", "candidates.toml", "-b", "24h", *out], files=write_candidates),

@@ -18,6 +18,8 @@ from orl.runs.directory import load_run
 
 # What the clock says, and what depends on it alone.
 CLOCK = {"seconds", "seconds_by_stage", "updates_per_second", "seconds_per_update", "ms", "ms_per_action", "measured"}
+CLOCK |= {"latency_ms"}
+TIMED = "One observation takes"  # a line of a model card
 
 
 def without_clock(document: Any) -> Any:
@@ -85,6 +87,8 @@ def contents(folder: Path) -> Iterator[tuple[str, Any]]:
             yield name, [json.loads(line)["step"] for line in path.read_text().splitlines()]
         elif path.suffix == ".hdf5":
             yield name, tables(path)
+        elif path.suffix == ".md":
+            yield name, [line for line in path.read_text().splitlines() if TIMED not in line]
         else:
             yield name, path.read_bytes()
 

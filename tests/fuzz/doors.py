@@ -15,7 +15,7 @@ import numpy as np
 import sound_files as sound
 import typer
 
-from orl_cli import data, data_check, data_import, fit_model, runs, tune
+from orl_cli import data, data_check, data_import, export, fit_model, runs, tune
 from orl_cli.common import guarded
 
 
@@ -87,6 +87,7 @@ def run_folder(path: Path) -> list[Call]:
         call("runs show", runs.show, path, json=True),
         call("runs show, drawn", runs.show, path),
         call("load", guarded(_load), path),
+        call("export", export.export, path, dry_run=True, json=True, quiet=True),
     ]
 
 
