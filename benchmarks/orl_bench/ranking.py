@@ -54,7 +54,7 @@ def study(dataset: str, folder: Path, episodes: int, reporter: Reporter) -> dict
     truth = {line["run"]: _played(Path(line["run"]), episodes, reporter) for line in lines}
     behaviour = next(iter(truth.values()))["behaviour"]["score"]
     true = {run: each["score"]["mean"] for run, each in truth.items()}
-    return {"dataset": dataset, "episodes": episodes} | compare(selection, true, behaviour)
+    return {"dataset": dataset, "episodes": episodes} | _below(folder, compare(selection, true, behaviour))
 
 
 def compare(selection: Mapping[str, Any], true: Mapping[str, float], behaviour: float) -> dict[str, Any]:
@@ -99,6 +99,14 @@ def summary(studies: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         "certified": sum(each["certified"] for each in studies),
         "certified_wrongly": sum(each["certified_wrongly"] for each in studies),
     }
+
+
+def _below(folder: Path, found: dict[str, Any]) -> dict[str, Any]:
+    """The same, with runs named from the study's folder on: the document is kept where there are no candidates."""
+    for line in [*found["candidates"], found["selected"]]:
+        if line is not None:
+            line["run"] = line["run"].removeprefix(f"{folder}/")
+    return found
 
 
 def _played(run: Path, episodes: int, reporter: Reporter) -> dict[str, Any]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orl_bench.ranking import compare, summary
+from orl_bench.ranking import STUDY, _below, compare, summary
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 TRUE = {"a": 80.0, "b": 95.0, "c": 10.0, "d": -5.0}
 
@@ -56,3 +60,31 @@ def test_a_summary_takes_the_mean_and_the_worst() -> None:
     assert found["mean_regret"] == pytest.approx(3.5)
     assert found["largest_regret"] == pytest.approx(6.0)
     assert (found["certified"], found["certified_wrongly"]) == (5, 1)
+
+
+def test_runs_are_named_from_the_studys_folder_on() -> None:
+    first = {"run": "/here/study/log/candidates/a"}
+    found = {"candidates": [first, {"run": "/here/study/log/candidates/b"}], "selected": first}
+    assert _below(Path("/here/study"), found) == {
+        "candidates": [{"run": "log/candidates/a"}, {"run": "log/candidates/b"}],
+        "selected": {"run": "log/candidates/a"},
+    }
+    assert _below(Path("/here/study"), {"candidates": [], "selected": None})["selected"] is None
+
+
+def test_the_kept_study_is_of_all_logs_and_says_what_its_figures_give() -> None:
+    """The figures of docs/judging.md, from the true and the offline scores that were kept."""
+    kept = json.loads((RESULTS / "ranking.json").read_text())
+    assert [each["dataset"] for each in kept["studies"]] == list(STUDY)
+    assert all(len(each["candidates"]) >= 12 for each in kept["studies"])
+    again = []
+    for each in kept["studies"]:
+        true = {line["run"]: line["true_score"] for line in each["candidates"]}
+        again.append(
+            compare({"ranking": each["candidates"], "selected": each["selected"]}, true, each["behaviour_true_score"])
+        )
+    assert summary(again) == kept["summary"] == summary(kept["studies"])
+    assert kept["summary"]["mean_rank_correlation"] >= 0.6
+    assert kept["summary"]["least_rank_correlation"] >= 0.3
+    assert kept["summary"]["mean_regret"] <= 5.0
+    assert kept["summary"]["largest_regret"] <= 10.0
