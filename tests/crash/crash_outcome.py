@@ -13,8 +13,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from orl.files import TEMPORARY
-from orl.runs.checkpoints import newest
 from orl.runs.directory import load_run
+from orl.runs.seals import newest
 
 # What the clock says, and what depends on it alone.
 CLOCK = {"seconds", "seconds_by_stage", "updates_per_second", "seconds_per_update", "ms", "ms_per_action", "measured"}

@@ -15,7 +15,8 @@ import pytest
 from orl.errors import DataError, UnwritableError
 from orl.files import TEMPORARY
 from orl.runs import checkpoints as module
-from orl.runs.checkpoints import Checkpoints, fault, read_latest
+from orl.runs.checkpoints import Checkpoints, read_latest
+from orl.runs.seals import fault
 
 TEMPLATE = {"x": np.zeros(2, np.float32)}
 

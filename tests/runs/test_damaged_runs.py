@@ -15,7 +15,7 @@ import pytest
 
 import orl as package
 from orl.errors import DataError
-from orl.runs import checkpoints
+from orl.runs import checkpoints, orbax_reports
 from orl.runs.directory import config_tree, load_run
 from orl.runs.loading import dataset_of
 from orl.runs.reporter import Reporter
@@ -166,11 +166,13 @@ def test_what_threads_report_after_a_failed_reading_is_kept_quiet(monkeypatch: p
     """Only that: another fault that nobody can catch is still told. After a success all is as it was."""
     told: list[Any] = []
     monkeypatch.setattr(sys, "unraisablehook", told.append)
-    before = sys.unraisablehook
-    with checkpoints._unreported():
-        assert sys.unraisablehook is not before
-    assert sys.unraisablehook is before
-    with pytest.raises(ValueError, match="broken"), checkpoints._unreported():
+    monkeypatch.setattr(sys, "excepthook", lambda kind, error, trace: told.append(error))
+    before = sys.unraisablehook, sys.excepthook
+    with orbax_reports.unreported():
+        assert sys.unraisablehook is not before[0]
+        assert sys.excepthook is not before[1]
+    assert (sys.unraisablehook, sys.excepthook) == before
+    with pytest.raises(ValueError, match="broken"), orbax_reports.unreported():
         raise ValueError("broken")
 
     async def read() -> None: ...
@@ -182,7 +184,10 @@ def test_what_threads_report_after_a_failed_reading_is_kept_quiet(monkeypatch: p
     for found in (closed, left, other):
         sys.unraisablehook(found)
     reading.close()
-    assert told == [other]
+    uncaught = RuntimeError("Event loop is closing")
+    for error in (closed.exc_value, uncaught):
+        sys.excepthook(type(error), error, None)
+    assert told == [other, uncaught]
 
 
 def test_a_folder_of_other_digits_is_no_step(run: Path) -> None:

@@ -12,9 +12,9 @@ import pytest
 
 import orl as toolkit
 from orl.errors import UsageError
-from orl.runs.checkpoints import newest
 from orl.runs.directory import load_run
 from orl.runs.packing import pack
+from orl.runs.seals import newest
 
 
 def test_a_packed_policy_acts_as_the_one_it_is_of(mopo: dict[str, Any], tmp_path: Path) -> None:

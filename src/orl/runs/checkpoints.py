@@ -3,38 +3,20 @@
 from __future__ import annotations
 
 import functools
-import inspect
-import json
-import logging
-import sys
-import warnings
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 
-from orl.documents import brief, parse_json
+from orl.documents import brief
 from orl.errors import DataError, is_out_of_memory
-from orl.files import (
-    TEMPORARY,
-    publish_folder,
-    remove_folder,
-    saving,
-    storage_error,
-    sweep,
-    sync_file,
-    unwritable,
-)
+from orl.files import TEMPORARY, publish_folder, remove_folder, saving, storage_error, sweep, sync_file, unwritable
+from orl.runs.orbax_reports import unlogged, unreported
+from orl.runs.seals import fault, newest, seal, steps
 
 KEEP = 2
-SEAL = "seal.json"  # written last: sizes and CRC-32 of every file of a step
-CHUNK = 2**20  # bytes read at a time
-PLACE = "commit_success.txt"  # Orbax's note of where a step lay when it was written: nothing that whoever gets it needs
 
 
 class Checkpoints:
@@ -104,7 +86,7 @@ class Checkpoints:
 
     def _write(self, building: Path, arguments: Any, target: Path) -> None:
         try:
-            with _unlogged(), _unreported():
+            with unlogged(), unreported():
                 self._orbax.save(building, args=arguments)
         except ValueError as error:  # tensorstore's way of saying what the system said
             if (cause := storage_error(str(error))) is None:
@@ -127,92 +109,10 @@ def read_latest(folder: Path, **templates: Any) -> tuple[int, dict[str, Any]]:
         return step, _restore(orbax, folder.absolute(), step, templates)
 
 
-def steps(folder: Path) -> list[int]:
-    """The steps in a folder, newest first, damaged ones among them."""
-    names = [each.name for each in folder.iterdir()]
-    return sorted((int(name) for name in names if name.isascii() and name.isdigit()), reverse=True)
-
-
-def newest(folder: Path, items: tuple[str, ...] = ()) -> int | None:
-    """The newest step with nothing wrong in `items` (in anything, by default); damaged ones are told and passed over.
-
-    Raises:
-        DataError: there are checkpoints, and all of them are damaged.
-    """
-    found = steps(folder)
-    for step in found:
-        wrong = fault(folder / str(step), items)
-        if wrong is None:
-            return step
-        warnings.warn(f"checkpoint {step} in {folder} is passed over: {wrong}", stacklevel=3)
-    if found:
-        raise DataError(
-            f"cannot restore checkpoint {found[0]} in {folder}, nor one before it: the files are damaged; start again"
-            " with --force"
-        )
-    return None
-
-
-def fault(step: Path, items: tuple[str, ...] = ()) -> str | None:
-    """What is wrong with the files of a step (of these items alone, if any are named), None where nothing is.
-
-    Steps from before there were seals count as sound, and items that a copy was made without are no fault.
-    """
-    seal = step / SEAL
-    if not seal.exists():
-        return None if (step / "_CHECKPOINT_METADATA").exists() else "it is not complete"
-    try:
-        files = parse_json(seal.read_bytes())["files"]
-        for name, (size, checksum) in files.items():
-            item = name.split("/")[0]
-            if (items and item not in items) or not (step / item).exists():
-                continue
-            if not (step / name).is_file():
-                return f"{name} is missing"
-            if (step / name).stat().st_size != size or _checksum(step / name) != checksum:
-                return f"{name} is not what was written"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return f"{SEAL} cannot be read ({type(error).__name__})"
-    return None
-
-
-@contextmanager
-def _unlogged() -> Iterator[None]:
-    """Orbax logs the traceback of an error that it raises as well."""
-    logger = logging.getLogger("absl")
-    before, logger.disabled = logger.disabled, True
-    try:
-        yield
-    finally:
-        logger.disabled = before
-
-
-def seal(step: Path) -> None:
-    """Write down what the files of a step are, and drop from it which folder of which machine it was written in."""
-    for each in step.rglob(PLACE):
-        each.unlink()
-    (step / SEAL).unlink(missing_ok=True)
-    files = {str(each.relative_to(step)): [each.stat().st_size, _checksum(each)] for each in _files(step)}
-    (step / SEAL).write_text(json.dumps({"files": files}), encoding="utf-8")
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    return (each for each in sorted(folder.rglob("*")) if each.is_file())
-
-
-def _checksum(file: Path) -> int:
-    """CRC-32 of a file, read piece by piece."""
-    value = 0
-    with file.open("rb") as stream:
-        while piece := stream.read(CHUNK):
-            value = zlib.crc32(piece, value)
-    return value
-
-
 def _restore(orbax: ocp.Checkpointer, folder: Path, step: int, templates: Mapping[str, Any]) -> dict[str, Any]:
     arguments = {name: ocp.args.StandardRestore(jax.tree.map(_abstract, tree)) for name, tree in templates.items()}
     try:
-        with _unreported():
+        with unreported():
             restored = orbax.restore(folder / str(step), args=ocp.args.Composite(**arguments))
         return {name: restored[name] for name in templates}
     except Exception as error:  # what Orbax and TensorStore raise over damaged files is of no one kind
@@ -223,28 +123,6 @@ def _restore(orbax: ocp.Checkpointer, folder: Path, step: int, templates: Mappin
             f"cannot restore checkpoint {step} in {folder}: {what}; delete that step's folder to go on"
             " from the one before it, or start again with --force"
         ) from None
-
-
-@contextmanager
-def _unreported() -> Iterator[None]:
-    """After a failure every array that Orbax did not wait for is reported as well, some after it closed its loop:
-    TensorStore's threads print them by one hook of the interpreter or the other."""
-    unraisable, uncaught = sys.unraisablehook, sys.excepthook
-
-    def late(error: BaseException | None) -> bool:
-        return isinstance(error, RuntimeError) and str(error) == "Event loop is closed"
-
-    def report(found: sys.UnraisableHookArgs) -> None:
-        if not (late(found.exc_value) or inspect.iscoroutine(found.object)):
-            unraisable(found)
-
-    def print_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if not late(error):
-            uncaught(kind, error, trace)
-
-    sys.unraisablehook, sys.excepthook = report, print_uncaught
-    yield
-    sys.unraisablehook, sys.excepthook = unraisable, uncaught  # not after a failure: these reports are still to come
 
 
 def _first_line(error: Exception) -> str:

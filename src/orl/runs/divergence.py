@@ -9,9 +9,9 @@ from typing import Any, Literal, TypeVar
 from orl.errors import DivergedError
 from orl.files import remove_folder
 from orl.finite import NotFinite
-from orl.runs.checkpoints import steps
 from orl.runs.directory import RunDirectory
 from orl.runs.reporter import Reporter
+from orl.runs.seals import steps
 
 T = TypeVar("T")
 Config = TypeVar("Config")

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from orl.errors import UsageError
-from orl.runs.checkpoints import newest, seal, steps
 from orl.runs.directory import SCHEMA, load_run, read_json, write_json
 from orl.runs.model_supply import keep_run
 from orl.runs.policy import KIND
+from orl.runs.seals import newest, seal, steps
 
 # what a policy was made with, and what was said of it; none of it is asked when it acts
 LEFT_OUT = ("model", "init", "ope")
