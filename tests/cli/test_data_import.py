@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from orl.data.local import datasets_path
+
 WORDS = ["--obs", "s_*", "--action", "u", "--reward", "r", "--episode", "run", "--order", "step", "--terminated", "end"]
 
 
@@ -74,9 +76,13 @@ def test_dry_run_writes_nothing(orl: Callable[..., Any], log: Path, tmp_path: Pa
 def test_an_id_in_use_is_kept_unless_forced(orl: Callable[..., Any], log: Path, tmp_path: Path) -> None:
     words = ["data", "import", log, "--id", "plant/pump-v0", *WORDS, "-q"]
     assert orl(*words).code == 0
+    left = datasets_path() / ".importing-plant.pump-v0"  # as by one that was killed when its dataset had appeared
+    left.mkdir()
+    (left / "rows-000000.parquet").write_text("")
     refused = orl(*words)
     assert (refused.code, refused.out) == (2, "")
     assert "plant/pump-v0 is already in" in refused.err
+    assert not left.exists()
     assert "--force" in refused.err
     text = log.read_text()
     log.write_text(text.replace(",False", ",perhaps", 1))

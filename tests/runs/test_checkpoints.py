@@ -16,7 +16,7 @@ from orl.errors import DataError, UnwritableError
 from orl.files import TEMPORARY
 from orl.runs import checkpoints as module
 from orl.runs.checkpoints import Checkpoints, read_latest
-from orl.runs.seals import fault
+from orl.runs.seals import fault, steps
 
 TEMPLATE = {"x": np.zeros(2, np.float32)}
 
@@ -44,6 +44,21 @@ def flip_a_bit(file: Path) -> None:
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize(("damaged", "left"), [((), [3, 2]), ((3,), [3, 2, 1]), ((2,), [3, 2, 1]), ((1,), [3, 2])])
+def test_what_a_killed_save_had_still_to_remove_goes(
+    two: Checkpoints, tmp_path: Path, damaged: tuple[int, ...], left: list[int]
+) -> None:
+    """Killed after step 3 appeared and before step 1 went. Two sound ones are kept, and what is newer than them."""
+    folder = tmp_path / "checkpoints"
+    shutil.copytree(folder / "1", tmp_path / "1")
+    two.save(3, items(3))
+    shutil.copytree(tmp_path / "1", folder / "1")
+    for step in damaged:
+        flip_a_bit(a_file_of(folder / str(step), "state"))
+    Checkpoints(folder).close()
+    assert steps(folder) == left
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove", "unsealed half"])

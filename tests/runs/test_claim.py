@@ -39,6 +39,15 @@ def test_what_was_left_half_written_goes_and_a_run_without_work_is_not_locked(tm
             pass
 
 
+def test_the_lock_that_a_killed_process_left_in_a_finished_run_goes_and_one_that_is_held_stays(tmp_path: Path) -> None:
+    for name in (".lock", "run.json", f"{TEMPORARY}x"):
+        (tmp_path / name).write_text("")
+    with claimed(tmp_path, work=False):
+        assert os.listdir(tmp_path) == ["run.json"]
+    with locked(tmp_path), claimed(tmp_path, work=False):
+        assert sorted(os.listdir(tmp_path)) == [".lock", "run.json"]
+
+
 def test_a_replacement_that_is_cut_off_is_still_the_run_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("checkpoints", "model"):
         (tmp_path / name).mkdir()

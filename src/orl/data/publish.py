@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orl.data.local import datasets_path
-from orl.errors import BusyError, DataError
+from orl.errors import BusyError, DataError, UnwritableError
 from orl.files import sync_folder, sync_tree
 from orl.locking import LOCK, locked
 
@@ -43,10 +43,7 @@ def work_folder(prefix: str, dataset_id: str | None = None) -> Iterator[Path]:
         DataError: the datasets folder cannot be written to. BusyError: another process builds the same dataset.
     """
     root = writable_root()
-    for left in (*root.glob(f"{IMPORTING}*"), *root.glob(f"{RECORDING}*")):
-        with contextlib.suppress(BusyError), locked(left):
-            _clear(left, root)
-        _remove(left)
+    clear_left(root)
     name = uuid.uuid4().hex if dataset_id is None else dataset_id.replace("/", ".")  # an id has no dots
     work = root / f"{prefix}{name}"
     with locked(work, what=dataset_id):
@@ -55,6 +52,14 @@ def work_folder(prefix: str, dataset_id: str | None = None) -> Iterator[Path]:
         finally:
             _clear(work, root)
     _remove(work)
+
+
+def clear_left(root: Path) -> None:
+    """Remove the work folders that killed processes left below `root`, where it can be written to."""
+    for left in (*root.glob(f"{IMPORTING}*"), *root.glob(f"{RECORDING}*")):
+        with contextlib.suppress(BusyError, UnwritableError), locked(left):
+            _clear(left, root)
+        _remove(left)
 
 
 def _remove(work: Path) -> None:

@@ -29,6 +29,7 @@ class Checkpoints:
         with saving(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             sweep(self._folder)
+            self._drop_surplus()
 
     def latest(self) -> int | None:
         """The newest step whose files are what was written, None where there are no steps.
@@ -71,6 +72,14 @@ class Checkpoints:
         for other in found:
             if other not in kept:
                 remove_folder(self._folder / str(other))
+
+    def _drop_surplus(self) -> None:
+        """What a save that was killed after its step appeared had still to remove: all before the last sound ones."""
+        found = steps(self._folder)
+        if len(found) > KEEP:
+            sound = [step for step in found if fault(self._folder / str(step)) is None][:KEEP]
+            for step in found[found.index(sound[-1]) + 1 :] if len(sound) == KEEP else []:
+                remove_folder(self._folder / str(step))
 
     def restore(self, step: int, **templates: Any) -> dict[str, Any]:
         """The named items of `step`, each in the shape of its template (arrays, or shapes from `jax.eval_shape`).

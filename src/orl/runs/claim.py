@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
+from orl.errors import BusyError, UnwritableError
 from orl.files import TEMPORARY, saving, sweep, write_text
 from orl.locking import LOCK, locked
 
@@ -16,11 +17,15 @@ from orl.locking import LOCK, locked
 def claimed(path: Path, work: bool = True) -> Iterator[None]:
     """Have the run folder `path` to oneself inside the block, made if need be; not where there is no `work` in it.
 
-    What a killed process left half written is removed. Where the block is interrupted the run's record says so.
+    What a killed process left half written is removed, and its lock from a run that was done. Where the block is
+    interrupted the run's record says so.
 
     Raises:
         BusyError: another process is at work in it. UnwritableError: it cannot be written to.
     """
+    if not work and (path / LOCK).exists():
+        with suppress(BusyError, UnwritableError), locked(path):
+            sweep(path)
     with locked(path) if work else nullcontext():
         if work:
             sweep(path)

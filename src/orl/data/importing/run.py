@@ -26,7 +26,7 @@ from orl.data.importing.sources import Source, digest, open_source
 from orl.data.importing.storage import new_hdf5
 from orl.data.importing.write import write_episode, write_metadata
 from orl.data.local import data_folder, datasets_path
-from orl.data.publish import IMPORTING, REPLACED, publish, work_folder
+from orl.data.publish import IMPORTING, REPLACED, clear_left, publish, work_folder
 from orl.errors import DataError, UsageError
 from orl.files import storage_error
 
@@ -59,6 +59,7 @@ def import_dataset(
     tell = progress or (lambda text: None)
     target = data_folder(mapping.id).parent
     if not dry_run:
+        clear_left(datasets_path())  # first: one that was killed just after its dataset appeared is refused below
         _check_free(mapping.id, target, force)
     with _work_folder(None if dry_run else mapping.id) as work:
         log = _read(mapping, work, tell)
