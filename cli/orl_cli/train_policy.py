@@ -140,7 +140,7 @@ def train_policy(
     resolved, presets = resolve_policy(dataset, algorithm, settings)
     path = out or default_policy_path(runs, resolved, init, covered)
     if dry_run:
-        return _dry_run(dataset, resolved, presets, path, model, runs, covered, probe, json)
+        return _dry_run(dataset, resolved, presets, path, model, init, runs, covered, probe, json)
     if not resume and (path / "run.json").exists() and not force:
         raise UsageError(f"{path} already holds a run; --no-resume needs another --out, or --force to replace it")
     data = load(dataset, reporter.message)
@@ -168,12 +168,15 @@ def _dry_run(
     presets: list[Any],
     path: Path,
     model: Path | None,
+    init: Path | None,
     runs: Path,
     penalty_share: float | None,
     probe: bool,
     json: bool,
 ) -> None:
     from orl.data.catalog import load
+    from orl.data.history import with_history
+    from orl.runs.initial_policy import initial_policy
     from orl.runs.memory_needs import policy_plan
     from orl.runs.model_supply import must_be_fitted
     from orl.runs.penalty import DECIDED, recorded_penalty, with_penalty
@@ -191,6 +194,11 @@ def _dry_run(
     read = functools.cache(lambda: load(dataset))
     used = functools.cache(lambda: with_settings_of(model, resolved))
 
+    def planned() -> Any:
+        if init is not None:  # refused as by the run itself
+            initial_policy(with_history(read(), used().history), used(), init)
+        return policy_plan(read(), used())
+
     def time_it() -> Any:
         estimate = probe_policy(read(), used())
         left_out = estimate.left_out
@@ -198,7 +206,7 @@ def _dry_run(
             left_out += ("the fit of its model",)
         return estimate._replace(left_out=left_out + (("the calibration of its penalty",) if notes else ()))
 
-    show_dry_run(resolved, presets, path, json, lambda: policy_plan(read(), used()), time_it if probe else None, notes)
+    show_dry_run(resolved, presets, path, json, planned, time_it if probe else None, notes)
 
 
 def _summary(document: dict[str, Any]) -> None:

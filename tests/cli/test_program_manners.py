@@ -190,6 +190,23 @@ def test_dry_run_says_what_is_wrong_with_the_data_after_the_settings(orl: Callab
     assert done.err.splitlines()[-1].startswith(f"orl: no file {tmp_path}/absent.npz")
 
 
+def test_dry_run_refuses_a_beginning_that_the_run_would_refuse(
+    orl: Callable[..., Any], pendulum_log: str, tmp_path: Path
+) -> None:
+    """bc of a hidden layer of 8 for an actor of one of 16; and what is no run at all."""
+    clone = tmp_path / "clone"
+    words = ["-d", pendulum_log, "--runs", tmp_path, "--steps", 20]
+    assert orl("train-policy", "-a", "bc", *words, "--out", clone, "-q", *OPTIONS).code == 0
+    there = sorted(tmp_path.rglob("*"))
+    for init, code, what in ((clone, 2, "agent.hidden"), (tmp_path / "absent", 3, "is not a run folder")):
+        more = [*words, "--init", init, "--set", "agent.hidden=[16]"]
+        for dry in ([], ["--dry-run", "--no-probe"]):
+            done = orl("train-policy", "-a", "cql", *more, *dry)
+            assert done.code == code
+            assert what in done.err.splitlines()[-1]
+    assert sorted(tmp_path.rglob("*")) == there
+
+
 def test_a_run_that_cannot_fit_ends_with_2_before_it_starts(
     orl: Callable[..., Any], pendulum_log: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
