@@ -57,6 +57,27 @@ def test_every_figure_is_drawn_silently_and_nothing_is_fetched(tab: Browser, pag
     assert [address for address in tab.asked_for() if not address.startswith("data:")] == [page.as_uri()]
 
 
+def test_what_is_looked_at_is_drawn_first(tab: Browser, page: Path) -> None:
+    """Opened at its last figure."""
+    tab.visit(page)
+    places = tab.ask("[...document.querySelectorAll('.plot')].map((place) => place.id)")
+    watch = """window.order = []; new MutationObserver((changes) => {
+        for (const { target } of changes) {
+          const place = target.closest?.(".plot");
+          if (place?.querySelector("svg path") && !order.includes(place.id)) order.push(place.id);
+        }
+      }).observe(document, { subtree: true, childList: true });"""
+    script = tab.call("Page.addScriptToEvaluateOnNewDocument", source=watch)["identifier"]
+    tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}])
+    tab.call("Page.navigate", url="about:blank")
+    tab.call("Page.navigate", url=f"{page.as_uri()}#{places[-1]}")
+    tab.wait_for("document.documentElement?.dataset.drawn === 'yes'")
+    tab.call("Page.removeScriptToEvaluateOnNewDocument", identifier=script)
+    order = tab.ask("order")
+    assert sorted(order) == sorted(places)
+    assert order.index(places[-1]) < order.index(places[len(places) // 2])
+
+
 def test_what_the_page_must_stay_below(page: Path) -> None:
     assert page.stat().st_size < 2_000_000
 

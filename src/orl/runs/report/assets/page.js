@@ -29,7 +29,7 @@
     }
   }
 
-  // What is looked at comes first, the rest while nothing else is to be done: paper and searches want all of it.
+  // What is looked at comes first, then the rest: paper wants all of it.
   async function drawAll() {
     const waiting = new Set(document.querySelectorAll(".plot"));
     const seen = new Set();
@@ -45,12 +45,11 @@
       waiting.delete(next);
       observer.unobserve(next);
       await draw(next);
-      await new Promise(place ? setTimeout : rest);
+      await new Promise((after) => setTimeout(after)); // so that the page can be scrolled meanwhile
     }
     document.documentElement.dataset.inView = "drawn";
     document.documentElement.dataset.drawn = "yes";
   }
-  const rest = (next) => (window.requestIdleCallback ? requestIdleCallback(next, { timeout: 100 }) : setTimeout(next));
 
   // Saved pictures are light and wide, whatever the page is.
   const resolved = (value) => {
