@@ -36,7 +36,7 @@ docs: $(READY)
 
 # every command and every Python snippet of README and docs, with small settings
 docs-check: $(READY)
-	$(BIN)/python -m pytest -m docs tests/docs
+	$(BIN)/python -m pytest -n $(WORKERS) -m docs tests/docs
 
 # every command with the oldest versions that pyproject.toml allows
 oldest: $(OLDEST)/.orl-installed
@@ -54,7 +54,7 @@ slow: $(READY)
 
 # twenty of the moments of `make crash`
 crash-sample: $(READY)
-	$(BIN)/python -m pytest -m crash tests/crash
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m crash tests/crash
 
 # kills every command at 200 random moments and starts it again; goes on where it was stopped itself
 crash: $(READY)

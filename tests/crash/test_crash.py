@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from crash_campaign import Crasher, moments, summary
-from crash_cases import ALGORITHMS, cases
+from crash_cases import ALGORITHMS, Case, cases
 from crash_outcome import assert_same
 
 from orl.runs.checkpoints import Checkpoints
@@ -30,11 +30,16 @@ def crasher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crasher]:
 
 @pytest.mark.crash
 @pytest.mark.parametrize(
-    "index", range(len(MOMENTS)), ids=[f"{case.name}-{kind}-{share:.2f}" for case, kind, share in MOMENTS]
+    ("case", "kind", "share"),
+    [  # a case's moments on one worker, which runs it uninterrupted once
+        pytest.param(*each, id=f"{each[0].name}-{each[1]}-{each[2]:.2f}", marks=pytest.mark.xdist_group(each[0].name))
+        for each in MOMENTS
+    ],
 )
-def test_killed_and_started_again_is_as_if_nothing_had_happened(crasher: Crasher, index: int) -> None:
+def test_killed_and_started_again_is_as_if_nothing_had_happened(
+    crasher: Crasher, case: Case, kind: str, share: float
+) -> None:
     """Right after the kill all can be read; then arrays, metrics and documents agree bit for bit, clock times apart."""
-    case, kind, share = MOMENTS[index]
     row = crasher.kill_and_resume(case, kind, share)
     assert row["killed"] in (True, False)
     assert crasher.whole(case)["status"] == 0
@@ -51,7 +56,7 @@ def test_moments_are_spread_over_commands_and_kinds_and_drawn_again_alike() -> N
         assert 0.0 < share < 1.0
     assert (min(counts.values()), max(counts.values()), sum(counts.values())) == (5, 6, 200)
     assert {case.command for case in cases()} == {
-        "fit-model", "train-policy", "plan", "evaluate", "data import", "tune"
+        "fit-model", "train-policy", "plan", "evaluate", "export", "data import", "tune"
     }  # fmt: skip
     assert {f"train-policy {name}" for name in ALGORITHMS} <= {case.name for case in cases()}
 
