@@ -224,4 +224,5 @@ def _summary(document: dict[str, Any]) -> None:
         per_seed = ", ".join(f"{value:.1f}" for value in score["per_seed"])
         say(f"{unit} {score['mean']:.1f} over {score['episodes']} episodes a seed")
         say(f"seeds {document['seeds']}: {per_seed}")
-    say(f"run: {document['run']}    next: orl evaluate {document['run']}")
+    judge = "evaluate" if "score" in document else "ope"  # there is something to play in, or the log alone
+    say(f"run: {document['run']}    next: orl {judge} {document['run']}")

@@ -137,7 +137,7 @@ def _show(document: dict[str, Any]) -> None:
     if chosen is None:
         return say(f"keep the behaviour policy; everything is in {document['run']}")
     say(f"selected: {chosen['label']}, {chosen['run']}")
-    return say(f'next: orl evaluate {chosen["run"]}, or orl.load_policy("{chosen["run"]}") in Python')
+    return say(f'next: orl export {chosen["run"]}, or orl.load_policy("{chosen["run"]}") in Python')
 
 
 def ranking_table(document: dict[str, Any]) -> Any:

@@ -121,6 +121,12 @@ def test_quiet_says_nothing_and_the_result_is_on_stdout(
     assert last == f"run: {tmp_path}/quiet    next: orl evaluate {tmp_path}/quiet"
 
 
+def test_what_nothing_can_play_is_judged_by_the_log(orl: Callable[..., Any], plain_log: Path, tmp_path: Path) -> None:
+    done = orl("train-policy", "-a", "bc", "-d", plain_log, "--steps", 20, "-q", "--out", tmp_path / "bc", *OPTIONS)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines()[-1] == f"run: {tmp_path}/bc    next: orl ope {tmp_path}/bc"
+
+
 def test_an_error_is_one_line_and_debug_adds_the_traceback(orl: Callable[..., Any], tmp_path: Path) -> None:
     plain, debug = (orl("runs", "show", tmp_path, *more) for more in ([], ["--debug"]))
     assert plain.err == f"orl: {tmp_path} is not a run folder (no run.json); `orl runs list` shows those there are\n"
