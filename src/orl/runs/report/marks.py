@@ -72,7 +72,7 @@ def rows_of_dots(
     """A row a method: dots by kind (`kinds` maps each to its shape), spans behind them, and named rules across all."""
     place: Spec = {
         "y": {"field": "row", "type": "nominal", "title": None, "sort": list(order), "axis": ROW_AXIS},
-        "x": {"field": "x", "type": "quantitative", "title": axis.title, "scale": {"zero": False}},
+        "x": {"field": "x", "type": "quantitative", "title": axis.title, "scale": {"zero": False, "padding": 8}},
         "color": {"field": "c", "type": "nominal", "scale": None},
     }
     layers = [_spans(spans, place)] if spans else []
