@@ -15,6 +15,8 @@ from orl.runs.config import resolve_policy
 from orl.runs.train_policy import default_policy_path
 from orl_cli.common import overrides
 
+EXAMPLES = ROOT / "docs" / "examples"
+
 
 def trainings(page: Path) -> Iterator[list[str]]:
     """The words of the `orl train-policy` commands of a page, in order."""
@@ -28,8 +30,11 @@ def trainings(page: Path) -> Iterator[list[str]]:
 def resolved(words: list[str]) -> Any:
     """The settings of a training as printed."""
     sets = [words[n + 1] for n, word in enumerate(words[:-1]) if word in ("--set", "-S")]
+    file = option(words, ("--config",), "")
     dataset, algorithm = (option(words, names, "") for names in (("--dataset", "-d"), ("--algo", "-a")))
-    return resolve_policy(dataset or "orl/pendulum/mixed-v0", algorithm or "mopo", overrides(None, sets))[0]
+    return resolve_policy(
+        dataset or "orl/pendulum/mixed-v0", algorithm or "mopo", overrides(EXAMPLES / file if file else None, sets)
+    )[0]
 
 
 BEGINNINGS = [(page, words) for page in pages() for words in trainings(page) if "--init" in words]

@@ -42,7 +42,7 @@ def folder(tmp_path: Path, sandbox: Path, quick_compiles: None, monkeypatch: pyt
     """An empty folder to work in, with datasets of its own, the examples' files, and the shared logs beside it."""
     work = tmp_path / "work"
     work.mkdir()
-    for example in (ROOT / "docs" / "examples").glob("*.py"):
+    for example in (ROOT / "docs" / "examples").glob("*.*"):
         shutil.copy(example, work)
     if SHARED.is_dir():
         (tmp_path / "shared").mkdir()
