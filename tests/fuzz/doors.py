@@ -81,14 +81,16 @@ def candidates(path: Path) -> list[Call]:
 
 def run_folder(path: Path) -> list[Call]:
     """`orl runs list` and `show`, and loading what the run made, as `evaluate` and every command after a fit do."""
-    return [
+    calls = [
         call("runs list", runs.list_, path.parents[1], json=True),
         call("runs list, drawn", runs.list_, path.parents[1]),
         call("runs show", runs.show, path, json=True),
         call("runs show, drawn", runs.show, path),
         call("load", guarded(_load), path),
-        call("export", export.export, path, dry_run=True, json=True, quiet=True),
     ]
+    if path.name != "ensemble":
+        calls.append(call("export", export.export, path, dry_run=True, json=True, quiet=True))
+    return calls
 
 
 def _load(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import shutil
 import sys
 from collections.abc import Callable
@@ -219,3 +220,14 @@ def test_the_list_of_runs_leaves_damaged_ones_out(run: Path, orl: Callable[..., 
 )
 def test_the_number_of_a_run_that_matters_most(result: Any, said: str) -> None:
     assert headline({"result": result}) == said
+
+
+def test_what_threads_log_after_a_failed_saving_is_kept_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    logger = logging.getLogger("absl")
+    monkeypatch.setattr(logger, "disabled", False)
+    with orbax_reports.unlogged():
+        assert logger.disabled
+    assert not logger.disabled
+    with pytest.raises(ValueError, match="broken"), orbax_reports.unlogged():
+        raise ValueError("broken")
+    assert logger.disabled
