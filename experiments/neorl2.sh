@@ -16,7 +16,7 @@ orl data list | grep -q "$id" || orl data import "$logs/$file" --id "$id" --obs 
   --next-obs next_obs --terminated done --truncated truncated --reference-min "$low" --reference-max "$high"
 orl tune -d "$id" --budget 45m -o "$runs"
 selected=$(orl tune -d "$id" --budget 45m -o "$runs" --json --quiet | python3 -c \
-  'import json, sys; print(json.load(sys.stdin)["selected"] or "")')
+  'import json, sys; print((json.load(sys.stdin)["selection"]["selected"] or {"run": ""})["run"])')
 rm -rf "$kept" && mkdir -p "$kept"
 cp "$runs/tune.json" "$runs/selection.json" "$kept"
 if [ -n "$selected" ]; then orl runs pack "$selected" "$kept/policy"; fi
