@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -34,3 +37,14 @@ def test_a_kept_policy_is_the_selected_one_and_acts(file: Path) -> None:
     low, high = np.array(dataset["action_low"]), np.array(dataset["action_high"])
     assert ((action >= low) & (action <= high)).all()
     assert (action.std(axis=0) > 0.01 * (high - low)).all()
+
+
+@pytest.mark.parametrize("file", SELECTIONS, ids=[file.parent.name for file in SELECTIONS])
+def test_the_script_that_keeps_them_finds_the_selected_run(file: Path) -> None:
+    """Its own line of Python, on what `orl tune --json` prints; nothing where the behaviour is to be kept."""
+    script = (RESULTS.parent / "neorl2.sh").read_text()
+    (line,) = re.findall(r"python3 -c \\\n\s*'(.+?)'\)", script)
+    document = file.with_name("tune.json").read_text()
+    done = subprocess.run([sys.executable, "-c", line], input=document, capture_output=True, text=True, check=True)
+    selected = json.loads(file.read_text())["selected"]
+    assert done.stdout == (selected["run"] if selected else "") + "\n"
