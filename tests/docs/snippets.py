@@ -114,7 +114,11 @@ def usual_folder(words: list[str], orl: Callable[..., Any]) -> list[str]:
     if words[0] not in ("train-policy", "plan") or {"--out", "-o", "--obs", "--dry-run"} & set(words):
         return []
     probe = ["--no-probe"] if words[0] == "train-policy" else []
-    return ["--out", orl(*words, "--dry-run", *probe, "--json").document["run"]]
+    printed, begun = list(words), ""
+    if "--init" in words:  # the clone there is smaller than printed, so that the words as printed would be refused
+        at = words.index("--init")
+        printed, begun = words[:at] + words[at + 2 :], "-init"
+    return ["--out", orl(*printed, "--dry-run", *probe, "--json").document["run"] + begun]
 
 
 def run_block(block: Block, folder: Path, orl: Callable[..., Any], names: dict[str, Any]) -> None:
